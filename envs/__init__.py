@@ -1,0 +1,4 @@
+"""Worlds, and the batched simulation of users who respond to slates of items."""
+
+if __name__ != "slategym.envs":
+    raise ImportError("import slategym.envs, not envs: run `pip install -e .` first")
