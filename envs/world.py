@@ -1,0 +1,260 @@
+"""A world: everything a simulation needs, frozen into tables and arrays."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from slategym.envs.arrays import AnyArray, FloatArray, IntArray, frozen
+from slategym.errors import DataError
+
+SCHEMA_VERSION = 1
+
+# Name -> (shape in letters, dtype). Letters met twice must agree; Dt, Dm, Da are free.
+ARRAYS: dict[str, tuple[tuple[str, ...], str]] = {
+    "item_vectors": (("I", "D"), "float32"),
+    "item_factors": (("I", "F"), "float32"),
+    "item_bias": (("I",), "float32"),
+    "user_factors": (("U", "F"), "float32"),
+    "user_std": (("U", "F"), "float32"),
+    "user_bias": (("U",), "float32"),
+    "public_item_factors": (("I", "F2"), "float32"),
+    "public_item_bias": (("I",), "float32"),
+    "public_user_factors": (("U", "F2"), "float32"),
+    "public_user_bias": (("U",), "float32"),
+    "item_topics": (("I", "Z"), "float32"),
+    "item_duration": (("I",), "float32"),
+    "item_popularity": (("I",), "float32"),
+    "user_history": (("U", "H"), "int32"),
+    "user_history_value": (("U", "H"), "float32"),
+    "user_profile": (("U", "Dp"), "float32"),
+}
+OPTIONAL_ARRAYS: dict[str, tuple[tuple[str, ...], str]] = {
+    "item_text": (("I", "Dt"), "float32"),
+    "item_image": (("I", "Dm"), "float32"),
+    "item_audio": (("I", "Da"), "float32"),
+}
+
+
+@dataclass(frozen=True)
+class WorldInfo:
+    """What is known about a world beside its arrays. All of it is plain JSON."""
+
+    name: str
+    """What the world is called in listings and reports."""
+    synthetic: bool
+    """True if items or users were generated and not observed."""
+    mean: float
+    """Global mean of the simulator's rating model, on the scale of the log's values."""
+    public_mean: float
+    """Global mean of the public rating model."""
+    click_slope: float
+    """Slope of the click logit over the predicted value (natural-log odds per unit)."""
+    click_intercept: float
+    """Intercept of the click logit (natural-log odds)."""
+    no_click_logit: float
+    """Utility of choosing nothing (natural-log odds), chosen when the world was built."""
+    value_low: float
+    """Lowest value of the log's scale (1 for five stars)."""
+    value_high: float
+    """Highest value of the log's scale (5 for five stars)."""
+    blocks: dict[str, tuple[int, int]]
+    """Half-open column ranges of ``item_vectors``: content, collaborative, topics, prior."""
+    topic_names: tuple[str, ...]
+    """Z names."""
+    schema_version: int = SCHEMA_VERSION
+    source: str = ""
+    """Where the data came from."""
+    licence: str = ""
+    """What the data's owner allows."""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """Encoder fingerprints, hashes of catalogue and log, versions, settings."""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    """Held-out measures of the response model; empty for a synthetic world."""
+    assumptions: tuple[str, ...] = ()
+    """What was assumed and not learned, one sentence each."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self), allow_nan=False))
+        return plain
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "WorldInfo":
+        """Return the info whose `to_json` gave ``value``."""
+        known = {entry.name for entry in fields(cls)}
+        if set(value) != known:
+            odd = sorted(set(value) ^ known)
+            raise DataError(f"world info has missing or unknown keys {odd}; rebuild the world.")
+        plain = dict(value)
+        plain["blocks"] = {name: (int(a), int(b)) for name, (a, b) in plain["blocks"].items()}
+        plain["topic_names"] = tuple(plain["topic_names"])
+        plain["assumptions"] = tuple(plain["assumptions"])
+        return cls(**plain)
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """Items, users and the fitted response model of one simulation; nothing in it changes.
+
+    Agents and baselines may see ``item_vectors``, the ``public_*`` model, topics, durations,
+    popularity, histories and profiles. ``item_factors``, ``item_bias`` and ``user_*`` factors
+    are the simulator's own, fitted apart, and stay hidden.
+
+    The click logit of a user with taste p on item i is
+    ``click_intercept + click_slope * (mean + user_bias + item_bias_i + p . q_i)``.
+    """
+
+    info: WorldInfo
+    items: pd.DataFrame
+    """I rows: item_id, title, topics (JSON list), duration (minutes), popularity, evidence."""
+    users: pd.DataFrame
+    """U rows: user_id, split ("train" or "held_out"), n_ratings, profile."""
+    item_vectors: FloatArray  # (I, D) what agents see
+    item_factors: FloatArray  # (I, F) hidden
+    item_bias: FloatArray  # (I,) hidden
+    user_factors: FloatArray  # (U, F) hidden
+    user_std: FloatArray  # (U, F) hidden, posterior standard deviation
+    user_bias: FloatArray  # (U,) hidden
+    public_item_factors: FloatArray  # (I, F2)
+    public_item_bias: FloatArray  # (I,)
+    public_user_factors: FloatArray  # (U, F2)
+    public_user_bias: FloatArray  # (U,)
+    item_topics: FloatArray  # (I, Z) rows sum to 1, or to 0
+    item_duration: FloatArray  # (I,) minutes
+    item_popularity: FloatArray  # (I,) public counts
+    user_history: IntArray  # (U, H) item rows, oldest first, -1 padded on the left
+    user_history_value: FloatArray  # (U, H) in [0, 1]
+    user_profile: FloatArray  # (U, Dp)
+    item_text: FloatArray | None = None  # (I, Dt) raw encodings
+    item_image: FloatArray | None = None  # (I, Dm)
+    item_audio: FloatArray | None = None  # (I, Da)
+    thumbnails: Mapping[int, bytes] = field(default_factory=dict)
+    """Item row -> JPEG bytes."""
+
+    def __post_init__(self) -> None:
+        sizes = {"I": len(self.items), "U": len(self.users), "Z": len(self.info.topic_names)}
+        for name, (letters, dtype) in (ARRAYS | OPTIONAL_ARRAYS).items():
+            array = getattr(self, name)
+            if array is None and name in OPTIONAL_ARRAYS:
+                continue
+            _check_array(name, array, letters, dtype, sizes)
+            object.__setattr__(self, name, frozen(array))
+
+    @property
+    def arrays(self) -> dict[str, AnyArray]:
+        """Every array that is there, by field name."""
+        named = {name: getattr(self, name) for name in ARRAYS | OPTIONAL_ARRAYS}
+        return {name: array for name, array in named.items() if array is not None}
+
+    @property
+    def n_items(self) -> int:
+        """I, the number of items."""
+        return len(self.items)
+
+    @property
+    def n_users(self) -> int:
+        """U, the number of users in the population."""
+        return len(self.users)
+
+    @property
+    def n_topics(self) -> int:
+        """Z, the number of topics."""
+        return self.item_topics.shape[1]
+
+    @cached_property
+    def content(self) -> dict[str, str]:
+        """sha256 of each array and table, by name."""
+        hashes = {name: array_hash(array) for name, array in self.arrays.items()}
+        hashes["items"] = table_hash(self.items)
+        hashes["users"] = table_hash(self.users)
+        pictures = hashlib.sha256()
+        for row in sorted(self.thumbnails):
+            pictures.update(f"{row}:{len(self.thumbnails[row])}:".encode())
+            pictures.update(self.thumbnails[row])
+        hashes["thumbnails"] = pictures.hexdigest()
+        return hashes
+
+    @cached_property
+    def hash(self) -> str:
+        """sha256 over the manifest content: the info and the hash of every array and table.
+
+        It is the same before saving and after opening.
+        """
+        return manifest_hash(self.info, self.content)
+
+    def thumbnail(self, item: int) -> bytes | None:
+        """Return the JPEG bytes of an item row's picture, or None if it has none."""
+        return self.thumbnails.get(int(item))
+
+    def user_rows(self, users: str = "all") -> IntArray:
+        """Return the population rows of a split: "all", "train" or "held_out"."""
+        if users == "all":
+            return np.arange(self.n_users, dtype=np.int32)
+        chosen = np.flatnonzero((self.users["split"] == users).to_numpy()).astype(np.int32)
+        if len(chosen) == 0:
+            raise DataError(
+                f"world {self.info.name!r} has no users in split {users!r}; "
+                'use "all", "train" or "held_out", or rebuild it with held_out_users > 0.'
+            )
+        return chosen
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the world as a folder, whole or not at all, and return the folder."""
+        from slategym.envs.world_files import save_world
+
+        return save_world(self, Path(folder))
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "World":
+        """Open a world folder; arrays are memory-mapped and read-only.
+
+        Raises:
+            DataError: the folder is missing, is not a world, was written by a newer schema,
+                or one of its files is missing or changed (the message names it).
+        """
+        from slategym.envs.world_files import open_world
+
+        return open_world(Path(folder))
+
+
+def array_hash(array: AnyArray) -> str:
+    """Return the sha256 of an array's dtype, shape and little-endian bytes."""
+    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    digest = hashlib.sha256(f"{array.dtype.name}{array.shape}".encode())
+    digest.update(little.data.cast("B") if little.size else b"")
+    return digest.hexdigest()
+
+
+def table_hash(table: pd.DataFrame) -> str:
+    """Return the sha256 of a table's column names and values."""
+    text = table.to_json(orient="split", index=False, double_precision=15)
+    return hashlib.sha256(str(text).encode()).hexdigest()
+
+
+def manifest_hash(info: WorldInfo, content: Mapping[str, str]) -> str:
+    """Return the sha256 of the manifest content as canonical JSON."""
+    text = json.dumps([info.to_json(), dict(content)], sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _check_array(
+    name: str, array: AnyArray, letters: tuple[str, ...], dtype: str, sizes: dict[str, int]
+) -> None:
+    """Refuse an array whose dtype or shape does not fit the other arrays."""
+    if array.dtype.name != dtype or array.ndim != len(letters):
+        raise DataError(
+            f"world array {name} is {array.dtype.name} of shape {array.shape}; "
+            f"it must be {dtype} of shape ({', '.join(letters)})."
+        )
+    for letter, size in zip(letters, array.shape, strict=True):
+        if sizes.setdefault(letter, size) != size:
+            raise DataError(
+                f"world array {name} has {letter} = {size}; other parts have {sizes[letter]}."
+            )
