@@ -339,7 +339,7 @@ def _read_dates(
         )
     epoch = pd.Timestamp(0, tz="UTC")
     seconds = ((dates - epoch) // pd.Timedelta(seconds=1)).fillna(0)
-    return seconds.to_numpy(np.int64)
+    return np.asarray(seconds, dtype=np.int64)
 
 
 def _rows_in(catalog: Catalog, item_ids: Sequence[str], path: Path) -> RowArray:
