@@ -1,0 +1,112 @@
+"""The command `slategym`: its commands, its exit codes, and what a failure prints.
+
+Nothing heavy is imported here: a command imports what it runs, so that `--help` stays instant.
+"""
+
+import sys
+import traceback
+from typing import Annotated, Any
+
+import typer
+
+from slategym import __version__
+from slategym.cli_bench import bench, report
+from slategym.cli_build import build
+from slategym.cli_demo import demo
+from slategym.cli_envs import envs_app
+from slategym.cli_train import train
+from slategym.console import print_json
+from slategym.doctor import doctor
+from slategym.errors import SlateGymError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="slategym",
+    help="Train and test recommender agents on simulated users fitted from logs.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong use, 3 wrong data, 130 stopped by Ctrl-C.",
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+for command in (demo, build, train, bench, report, doctor):
+    app.command()(command)
+app.add_typer(envs_app, name="envs")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"slategym {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[  # noqa: ARG001 - acted on by its callback
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+    debug: Annotated[  # noqa: ARG001 - taken out of the arguments by main(), wherever it stands
+        bool, typer.Option("--debug", help="Show the whole traceback of an error.")
+    ] = False,
+) -> None:
+    """Train and test recommender agents on simulated users fitted from logs."""
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit code; a failure is one sentence on stderr.
+
+    Args:
+        arguments: What follows ``slategym`` on the command line.
+    """
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        command = typer.main.get_command(app)
+        code = command.main(arguments or ["--help"], prog_name="slategym", standalone_mode=False)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        return _fail(error, as_json="--json" in arguments)
+    if code == INTERRUPTED:
+        print("stopped; the same command resumes", file=sys.stderr)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(error: Exception, as_json: bool) -> int:
+    """Print an error as one sentence and return its exit code."""
+    code, message = _describe(error)
+    print(f"error: {message}", file=sys.stderr)
+    if as_json:
+        print_json({"error": message, "exit_code": code})
+    return code
+
+
+def _describe(error: Exception) -> tuple[int, str]:
+    """Return the exit code and the sentence of an error."""
+    if isinstance(error, SlateGymError):
+        return error.exit_code, str(error)
+    # The parser's errors: a public base class of them has come and gone between releases of
+    # typer, which bundles click since 0.26 or so; these two attributes have stayed.
+    format_message: Any = getattr(error, "format_message", None)
+    if format_message is not None:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else "slategym"
+        return 2, f"{format_message().rstrip('.')}. See `{path} --help`."
+    if isinstance(error, OSError):
+        return 1, f"{error.strerror or error}: {error.filename or 'no file named'}."
+    return 1, f"{type(error).__name__}: {error} (--debug shows where; please report it)."
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    try:
+        code = run(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, `head` perhaps, has seen enough
+        sys.stdout = None  # type: ignore[assignment]
+        code = 0
+    sys.exit(code)

@@ -1,0 +1,207 @@
+"""`slategym build`: a catalogue and a log in, a world out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from slategym.cli_common import JsonOption, check_output, pairs
+from slategym.cli_summary import print_world, world_summary
+from slategym.console import print_json, progress_on_stderr
+from slategym.errors import UsageError
+from slategym.progress import Progress
+
+if TYPE_CHECKING:
+    from slategym.cf_baselines.interactions import Interactions, Split
+    from slategym.encoders.catalog import Catalog
+    from slategym.encoders.tables import ColumnReport
+    from slategym.envs.world import World
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a world is built from.
+
+    Attributes:
+        catalog: The items.
+        interactions: The log.
+        split: Rows to fit, validate and test on; None lets the builder choose.
+        profiles: (U,) a text about each user, or None.
+        name: What the world is called.
+        reports: Which column was read as what, a report for each file.
+    """
+
+    catalog: "Catalog"
+    interactions: "Interactions"
+    split: "Split | None" = None
+    profiles: tuple[str, ...] | None = None
+    name: str | None = None
+    reports: "tuple[ColumnReport, ...]" = ()
+
+
+def build(
+    out: Annotated[Path, typer.Option("--out", metavar="WORLD", help="The folder to write.")],
+    movielens: Annotated[
+        Path | None,
+        typer.Option("--movielens", metavar="FOLDER", help="MovieLens 100K in its own layout."),
+    ] = None,
+    posters: Annotated[
+        Path | None,
+        typer.Option("--posters", metavar="ZIP", help="Posters for --movielens, if not found."),
+    ] = None,
+    log: Annotated[
+        Path | None, typer.Option("--log", metavar="FILE", help="Who did what: CSV, TSV, Parquet.")
+    ] = None,
+    items: Annotated[
+        Path | None,
+        typer.Option("--items", metavar="FILE", help="The catalogue: CSV, TSV or Parquet."),
+    ] = None,
+    users: Annotated[
+        Path | None,
+        typer.Option("--users", metavar="FILE", help="What is known of the users, if anything."),
+    ] = None,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="The generated catalogue and log; synthetic.")
+    ] = False,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--columns",
+            metavar="ROLE=COLUMN",
+            help="Which column plays a role, where the guess is wrong; `items.`, `log.` or "
+            "`users.` before the role names one file. Repeatable.",
+        ),
+    ] = None,
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--encoder",
+            metavar="MODALITY=NAME",
+            help="The encoder of text, image or audio: text=minilm, text=hf:FOLDER, ... "
+            "Repeatable.",
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="What the world is called.")] = None,
+    factors: Annotated[int, typer.Option(help="Dimensions of taste.", min=1)] = 16,
+    held_out: Annotated[
+        float, typer.Option(help="Share of users no agent trains on.", min=0.0, max=0.9)
+    ] = 0.2,
+    seed: Annotated[int, typer.Option(help="Seed of the random choices.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Build a world: encode the items, fit the users on the log, calibrate their clicks.
+
+    Example: slategym build --log user_behavior.csv --items item_features.csv --out worlds/mine
+    """
+    check_output(out, "world.json", "a world")
+    chosen = pairs(columns, "--columns", "--columns item_id=asin")
+    encoders = pairs(encoder, "--encoder", "--encoder text=minilm") or None
+    with progress_on_stderr() as progress, TemporaryDirectory(prefix="slategym-") as scratch:
+        inputs = _inputs(movielens, posters, log, items, users, demo, chosen, Path(scratch))
+        for report in inputs.reports:
+            progress.note(report.describe())
+        world = build_from(
+            inputs,
+            out,
+            progress,
+            name=name,
+            encoders=encoders,
+            factors=factors,
+            held_out_users=held_out,
+            seed=seed,
+        )
+    summary = world_summary(world, out)
+    if as_json:
+        reports = [{"file": str(r.path), "columns": dict(r.columns)} for r in inputs.reports]
+        print_json({**summary, "columns": reports})
+    else:
+        print_world(summary)
+
+
+def build_from(
+    inputs: Inputs,
+    out: Path,
+    progress: Progress,
+    *,
+    name: str | None = None,
+    **options: Any,  # noqa: ANN401 - passed on to `build_world` as they are
+) -> "World":
+    """Build a world from loaded inputs, write it to ``out`` and return it."""
+    from slategym.envs.build import build_world
+
+    return build_world(
+        inputs.catalog,
+        inputs.interactions,
+        split=inputs.split,
+        profiles=inputs.profiles,
+        name=name or inputs.name,
+        out=out,
+        progress=progress,
+        **options,
+    )
+
+
+def _inputs(
+    movielens: Path | None,
+    posters: Path | None,
+    log: Path | None,
+    items: Path | None,
+    users: Path | None,
+    demo: bool,
+    columns: Mapping[str, str],
+    scratch: Path,
+) -> Inputs:
+    """Load the one kind of input that was asked for.
+
+    Raises:
+        UsageError: none, or more than one, or an option that does not belong to it.
+    """
+    kinds = [movielens is not None, log is not None or items is not None, demo]
+    if sum(kinds) != 1:
+        raise UsageError(
+            "build needs one input: --movielens FOLDER, or --log FILE with --items FILE, or --demo."
+        )
+    if posters is not None and movielens is None:
+        raise UsageError("--posters belongs to --movielens; name pictures in a column of --items.")
+    if (users is not None or columns) and not kinds[1]:
+        raise UsageError("--users and --columns belong to --log and --items.")
+    if movielens is not None:
+        return movielens_inputs(movielens, posters)
+    if demo:
+        return demo_inputs(scratch)
+    if log is None or items is None:
+        missing, given = ("--log", "--items") if log is None else ("--items", "--log")
+        raise UsageError(f"{given} needs {missing} FILE beside it.")
+    return file_inputs(log, items, users, columns)
+
+
+def movielens_inputs(folder: Path, posters: Path | None) -> Inputs:
+    """Return MovieLens 100K with its official u1 split."""
+    from slategym.cf_baselines.movielens import load_movielens
+
+    data = load_movielens(folder, posters=posters)
+    return Inputs(data.catalog, data.interactions, data.split, data.user_profiles, "movielens-100k")
+
+
+def demo_inputs(folder: Path) -> Inputs:
+    """Return the synthetic catalogue and log, generated into ``folder`` if not there yet."""
+    from slategym.cf_baselines.synthetic import load_demo, make_demo
+
+    if not (folder / "user_behavior.csv").exists():
+        make_demo(folder)
+    catalog, interactions, profiles = load_demo(folder)
+    return Inputs(catalog, interactions, profiles=profiles, name="demo (synthetic)")
+
+
+def file_inputs(log: Path, items: Path, users: Path | None, columns: Mapping[str, str]) -> Inputs:
+    """Return what plain files hold, with the report of their columns."""
+    from slategym.cf_baselines.interactions_file import load_interactions
+    from slategym.encoders.catalog import load_catalog
+
+    parts = split_columns(columns, with_users=users is not None)
+    catalog, item_report = load_catalog(items, columns=parts["items"])
+    interactions, log_report = load_interactions(log, columns=parts["log"], catalog=catalog)
+    return Inputs(catalog, interactions, None, None, items.stem, (item_report, log_report))
