@@ -314,5 +314,3 @@ def _run_cell(
         progress=progress,
     )
     return journal.add(cell, result, time.perf_counter() - start)
-
-

@@ -1,0 +1,88 @@
+"""How a report shows what a world recorded about its own response model."""
+
+from typing import Any
+
+_COLUMNS = {
+    "log_loss": "Log loss",
+    "brier": "Brier score",
+    "ece": "Calibration error",
+    "auc": "AUC",
+}
+_NAMES = {
+    "model": "Click model of this world",
+    "click_model": "Click model of this world",
+    "global_rate": "Global rate",
+    "item_mean": "Item mean",
+    "user_item_bias": "User + item bias",
+    "bias": "User + item bias",
+}
+
+
+def log_loss_table(measured: Any) -> dict[str, Any] | None:  # noqa: ANN401
+    """Return the held-out comparison of click models as a table, if a world recorded one.
+
+    It is the first place in the metrics where at least two named models each have a
+    ``log_loss``.
+
+    Args:
+        measured: ``world.info.metrics``.
+
+    Returns:
+        ``columns`` (names) and ``rows`` (name, own, values as text), best log loss first.
+    """
+    if not isinstance(measured, dict):
+        return None
+    models = {
+        name: entry
+        for name, entry in measured.items()
+        if isinstance(entry, dict) and isinstance(entry.get("log_loss"), int | float)
+    }
+    if len(models) >= 2:
+        return _table(models)
+    for value in measured.values():
+        found = log_loss_table(value)
+        if found is not None:
+            return found
+    return None
+
+
+def _table(models: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the table of models, leaving out columns nobody has."""
+    keys = [key for key in _COLUMNS if any(key in entry for entry in models.values())]
+    ordered = sorted(models.items(), key=lambda pair: float(pair[1]["log_loss"]))
+    rows = [
+        {
+            "name": _NAMES.get(name, name.replace("_", " ")),
+            "own": name in ("model", "click_model"),
+            "values": [_text(entry.get(key)) for key in keys],
+        }
+        for name, entry in ordered
+    ]
+    return {"columns": [_COLUMNS[key] for key in keys], "rows": rows}
+
+
+def fidelity_rows(measured: Any) -> list[tuple[str, str]]:  # noqa: ANN401
+    """Return every single number a world recorded as (dotted name, text); lists are left out.
+
+    Args:
+        measured: ``world.info.metrics``.
+    """
+    return [(name, _text(value)) for name, value in _leaves(measured, ()) if value is not None]
+
+
+def _leaves(value: Any, path: tuple[str, ...]) -> list[tuple[str, Any]]:  # noqa: ANN401
+    """Return the numbers and words of nested dicts with their paths."""
+    if isinstance(value, dict):
+        return [leaf for key, entry in value.items() for leaf in _leaves(entry, (*path, str(key)))]
+    if isinstance(value, list | tuple):
+        return []
+    return [(" · ".join(path).replace("_", " "), value)]
+
+
+def _text(value: object) -> str:
+    """Return a number with four significant digits, anything else as it is."""
+    if value is None:
+        return "n/a"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

@@ -1,0 +1,342 @@
+"""The figures of a report, drawn from results alone."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from slategym.benchmarks.drawing import (
+    GRID,
+    INK,
+    MARKERS,
+    MUTED,
+    PAPER,
+    Drawing,
+    canvas,
+    colours,
+    house_style,
+    place_labels,
+    save,
+)
+
+Results = dict[str, Any]
+
+
+def draw_all(results: Results, folder: Path) -> list[Drawing]:
+    """Draw every figure the results have numbers for, into ``folder``, and return them.
+
+    Args:
+        results: content of ``results.json``.
+        folder: where PNG and SVG files go.
+    """
+    drawn: list[Drawing] = []
+    makers: tuple[Callable[[Results], tuple[Figure, str, str, str] | None], ...] = (
+        leaderboard,
+        differences,
+        trade_off,
+        survival,
+        exposure,
+        learning,
+        auxiliary,
+        reliability,
+    )
+    with house_style():
+        for make in makers:
+            made = make(results)
+            if made is not None:
+                figure, name, title, caption = made
+                drawn.append(save(figure, folder, name, title, caption))
+    return drawn
+
+
+def _policies(results: Results) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Return the policies, best first, and their colours."""
+    rows = results["policies"]
+    return rows, colours([row["name"] for row in rows])
+
+
+def _ends(interval: dict[str, float | None]) -> tuple[float, float, float]:
+    """Return estimate and the distances to both ends; an unknown end has distance 0."""
+    estimate = interval["estimate"] if interval["estimate"] is not None else np.nan
+    low = interval["low"] if interval["low"] is not None else estimate
+    high = interval["high"] if interval["high"] is not None else estimate
+    return estimate, max(0.0, estimate - low), max(0.0, high - estimate)
+
+
+def _forest(
+    axes: Axes, rows: Sequence[tuple[str, str, dict[str, float | None]]], digits: int = 2
+) -> None:
+    """Draw one dot with its interval a row, the first row on top, the number beside it.
+
+    Args:
+        axes: where to draw.
+        rows: label, colour, interval.
+        digits: decimals of the numbers.
+    """
+    for place, (_, colour, interval) in enumerate(rows):
+        estimate, below, above = _ends(interval)
+        axes.errorbar(
+            estimate, place, xerr=[[below], [above]], fmt="o", color=colour, ms=6, capsize=3, lw=1.8
+        )
+        axes.annotate(
+            f"{estimate:.{digits}f}",
+            (estimate + above, place),
+            (6, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+            color=MUTED,
+        )
+    axes.set_yticks(range(len(rows)), [label for label, _, _ in rows])
+    axes.tick_params(axis="y", length=0, labelcolor=INK)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
+    axes.margins(x=0.14)
+
+
+def leaderboard(results: Results) -> tuple[Figure, str, str, str]:
+    """Return the dot plot of mean return with intervals."""
+    rows, tint = _policies(results)
+    figure, axes = canvas(5.6, 1.1 + 0.34 * len(rows))
+    _forest(axes, [(r["label"], tint[r["name"]], r["metrics"]["return"]) for r in rows])
+    axes.set_xlabel("mean return a session")
+    return (
+        figure,
+        "leaderboard",
+        "Return of each policy",
+        "Dot: mean over sessions. Bar: 95 % interval, bootstrap over users. Sessions differ far "
+        "more than policies do, so read the paired differences before comparing two bars.",
+    )
+
+
+def differences(results: Results) -> tuple[Figure, str, str, str] | None:
+    """Return the dot plot of paired differences in return against the reference."""
+    if not results["paired"]:
+        return None
+    rows, tint = _policies(results)
+    label = {row["name"]: row["label"] for row in rows}
+    reference = label[results["reference"]]
+    figure, axes = canvas(5.6, 1.1 + 0.34 * len(results["paired"]))
+    axes.axvline(0.0, color=INK, lw=1.0)
+    _forest(
+        axes,
+        [
+            (label[pair["policy"]], tint[pair["policy"]], pair["metrics"]["return"])
+            for pair in results["paired"]
+        ],
+    )
+    axes.set_xlabel(f"return minus that of {reference}, same users, same luck")
+    return (
+        figure,
+        "differences",
+        f"Paired differences against {reference}",
+        f"Left of 0: worse than {reference}. A bar that does not touch 0 is a difference beyond "
+        "chance at the 5 % level, not corrected for the number of policies.",
+    )
+
+
+def trade_off(results: Results) -> tuple[Figure, str, str, str] | None:
+    """Return the scatter of return against intra-list diversity."""
+    rows, tint = _policies(results)
+    rows = [row for row in rows if row["metrics"]["diversity"]["estimate"] is not None]
+    if not rows:
+        return None
+    figure, axes = canvas(5.6, 3.9)
+    for place, row in enumerate(rows):
+        x, left, right = _ends(row["metrics"]["diversity"])
+        y, below, above = _ends(row["metrics"]["return"])
+        axes.errorbar(
+            x,
+            y,
+            xerr=[[left], [right]],
+            yerr=[[below], [above]],
+            fmt=MARKERS[place % len(MARKERS)],
+            color=tint[row["name"]],
+            ms=7,
+            lw=1.2,
+            mec=PAPER,
+            mew=0.8,
+        )
+    axes.margins(0.18)
+    axes.set_xlabel("intra-list diversity (1 - mean cosine of content)")
+    axes.set_ylabel("mean return a session")
+    place_labels(
+        axes,
+        [
+            (row["metrics"]["diversity"]["estimate"], row["metrics"]["return"]["estimate"])
+            for row in rows
+        ],
+        [row["label"] for row in rows],
+        [tint[row["name"]] for row in rows],
+    )
+    return (
+        figure,
+        "trade_off",
+        "Engagement against diversity",
+        "Up is more return, right is more varied slates; bars are 95 % intervals. A policy with "
+        "another above and to the right of it is beaten on both.",
+    )
+
+
+def survival(results: Results) -> tuple[Figure, str, str, str]:
+    """Return the curves of users still there."""
+    rows, tint = _policies(results)
+    figure, axes = canvas()
+    for row in rows:
+        share = results["survival"][row["name"]]
+        axes.step(
+            np.arange(1, len(share) + 1),
+            share,
+            where="post",
+            color=tint[row["name"]],
+            label=row["label"],
+            ls=_line(row),
+        )
+    axes.set_ylim(0.0, 1.03)
+    axes.set_xlabel("slate number")
+    axes.set_ylabel("share of users still there")
+    _legend(figure, axes)
+    return (
+        figure,
+        "survival",
+        "How long users stay",
+        "Share of sessions that reach a slate. A drop at the right end is the horizon, where the "
+        "simulation stops; it is not a user who left.",
+    )
+
+
+def exposure(results: Results) -> tuple[Figure, str, str, str]:
+    """Return the Lorenz curves of exposure."""
+    rows, tint = _policies(results)
+    figure, axes = canvas()
+    axes.plot([0, 1], [0, 1], color=MUTED, lw=1.0, ls=(0, (2, 2)), label="all items alike")
+    for row in rows:
+        curve = results["lorenz"][row["name"]]
+        axes.plot(
+            curve["items"],
+            curve["exposure"],
+            color=tint[row["name"]],
+            label=row["label"],
+            ls=_line(row),
+        )
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1.01)
+    axes.set_xlabel("share of the catalogue, least shown first")
+    axes.set_ylabel("share of exposure")
+    _legend(figure, axes)
+    return (
+        figure,
+        "exposure",
+        "Who gets shown",
+        "Lorenz curve of exposure over the whole catalogue. The further below the diagonal, the "
+        "more a few items take; where a curve leaves 0 is the share of items never shown.",
+    )
+
+
+def learning(results: Results) -> tuple[Figure, str, str, str] | None:
+    """Return the learning curves of the trained agents, with the baselines as level lines."""
+    curves = [curve for curve in results["curves"] if curve["return"]["frames"]]
+    if not curves:
+        return None
+    rows, tint = _policies(results)
+    figure, axes = canvas()
+    for curve in curves:
+        axes.plot(
+            np.asarray(curve["return"]["frames"]) / 1_000,
+            curve["return"]["values"],
+            color=tint[curve["name"]],
+            label=curve["name"],
+        )
+    for row in rows:
+        if row["kind"] != "agent":
+            level = row["metrics"]["return"]["estimate"]
+            axes.axhline(level, color=tint[row["name"]], lw=1.2, ls=(0, (4, 2)), label=row["label"])
+    axes.set_xlabel("frames of training (thousands)")
+    axes.set_ylabel("mean return a session")
+    _legend(figure, axes)
+    return (
+        figure,
+        "learning",
+        "Learning curves",
+        "Return during training, on training users and with exploring slates. Dashed: the other "
+        "policies' mean return in this benchmark, on its users; compare heights with that in mind.",
+    )
+
+
+def auxiliary(results: Results) -> tuple[Figure, str, str, str] | None:
+    """Return one small panel for each auxiliary loss."""
+    curves = [curve for curve in results["curves"] if curve["losses"]]
+    names = sorted({name for curve in curves for name in curve["losses"]})
+    if not names:
+        return None
+    _, tint = _policies(results)
+    figure = Figure(figsize=(2.3 * max(2, len(names)), 2.4), layout="constrained")
+    for place, name in enumerate(names):
+        axes = figure.add_subplot(1, len(names), place + 1)
+        for curve in curves:
+            if name in curve["losses"]:
+                series = curve["losses"][name]
+                frames = np.asarray(series["frames"]) / 1_000
+                axes.plot(frames, series["values"], color=tint[curve["name"]], lw=1.5)
+        axes.set_title(name.replace("_", " "), color=INK)
+        axes.set_xlabel("frames (thousands)")
+        if place == 0:
+            axes.set_ylabel("loss")
+    return (
+        figure,
+        "auxiliary",
+        "Auxiliary losses",
+        "Each auxiliary task's own loss, before its weight. A curve that stays level has learned "
+        "nothing from its task.",
+    )
+
+
+def reliability(results: Results) -> tuple[Figure, str, str, str] | None:
+    """Return the reliability curve of the click model, if the world recorded one."""
+    curve = find_reliability(results["world"]["metrics"])
+    if curve is None:
+        return None
+    predicted, observed = curve
+    figure, axes = canvas(4.2, 3.6)
+    axes.plot([0, 1], [0, 1], color=MUTED, lw=1.0, ls=(0, (2, 2)), label="perfect")
+    axes.plot(predicted, observed, "o-", color="#3b82c4", ms=5, label="click model")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("predicted probability")
+    axes.set_ylabel("observed share")
+    axes.legend(loc="upper left")
+    return (
+        figure,
+        "reliability",
+        "Calibration of the simulator's click model",
+        "Held-out log rows in bins of equal size: what the model predicted against what happened.",
+    )
+
+
+def find_reliability(measured: Any) -> tuple[list[float], list[float]] | None:  # noqa: ANN401
+    """Return predicted and observed shares from a world's metrics, wherever they lie in it."""
+    if not isinstance(measured, dict):
+        return None
+    curve = measured.get("reliability")
+    if isinstance(curve, dict) and {"predicted", "observed"} <= set(curve):
+        return list(curve["predicted"]), list(curve["observed"])
+    for value in measured.values():
+        found = find_reliability(value)
+        if found is not None:
+            return found
+    return None
+
+
+def _line(row: dict[str, Any]) -> Any:  # noqa: ANN401
+    """Return a dashed line for references, a solid one for the rest."""
+    return (0, (4, 2)) if row["kind"] == "reference" else "solid"
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    """Put the legend under the axes, where it covers nothing."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
+    axes.grid(color=GRID)
