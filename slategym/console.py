@@ -170,6 +170,5 @@ def print_table(
         table.add_column(column, justify="left" if index < first_left else "right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    # Without a terminal there is no width to keep to: never fold or cut a number.
-    width = None if sys.stdout.isatty() else 200
-    Console(width=width, markup=False, highlight=False).print(table)
+    # Wider than any table: a number is never folded or cut, whatever the terminal does.
+    Console(width=240, markup=False, highlight=False).print(table)

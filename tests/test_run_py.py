@@ -10,12 +10,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import IO
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN = ROOT / "run.py"
+
+
+Start = Callable[..., int | list[str]]
 
 
 class Machine:
@@ -26,7 +29,8 @@ class Machine:
         self.commands: list[list[str]] = []
         self.pip_says: Callable[[str], tuple[int, str]] = lambda what: (0, f"installed {what}\n")
 
-    def call(self, command: list[str], stdout: Any = None, **_: object) -> int:
+    def call(self, command: list[str], stdout: IO[bytes] | None = None, **_: object) -> int:
+        """Play `subprocess.call`."""
         self.commands.append([str(part) for part in command])
         if command[1:3] == ["-m", "venv"]:
             self.python.parent.mkdir(parents=True)
@@ -54,9 +58,7 @@ def machine(venv: Path) -> Machine:
 
 
 @pytest.fixture
-def start(
-    venv: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., int | list[str]]:
+def start(venv: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Start:
     """Start run.py with arguments: returns its exit code, or the command that it became."""
     for name in ("SLATEGYM_TORCH", "SLATEGYM_TORCH_INDEX"):
         monkeypatch.delenv(name, raising=False)
@@ -73,7 +75,7 @@ def start(
 
         monkeypatch.setattr(subprocess, "call", machine.call)
         monkeypatch.setattr(os, "execv", execv)
-        monkeypatch.setattr(module, "answers", lambda url: index_answers)
+        monkeypatch.setattr(module, "answers", lambda _: index_answers)
         monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
         try:
             return int(module.main())
@@ -93,7 +95,7 @@ def load() -> ModuleType:
 
 
 def test_the_first_call_installs_torch_then_the_package_then_runs_the_demo(
-    start: Any, machine: Machine, capsys: Any
+    start: Start, machine: Machine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert start() == [str(machine.python), "-m", "slategym", "demo"]
     assert machine.installed == ["torch==2.13.0", f"-e {ROOT}"]
@@ -104,7 +106,7 @@ def test_the_first_call_installs_torch_then_the_package_then_runs_the_demo(
 
 
 def test_the_second_call_installs_nothing_and_is_quick(
-    start: Any, machine: Machine, capsys: Any
+    start: Start, machine: Machine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     start()
     machine.commands.clear()
@@ -116,7 +118,7 @@ def test_the_second_call_installs_nothing_and_is_quick(
     assert capsys.readouterr().out == ""
 
 
-def test_test_adds_the_dev_group_and_runs_pytest(start: Any, machine: Machine) -> None:
+def test_test_adds_the_dev_group_and_runs_pytest(start: Start, machine: Machine) -> None:
     start()
     machine.commands.clear()
     assert start("test", "-k", "x") == [str(machine.python), "-m", "pytest", "-k", "x"]
@@ -129,15 +131,15 @@ def test_test_adds_the_dev_group_and_runs_pytest(start: Any, machine: Machine) -
 
 
 def test_a_killed_set_up_is_done_again_from_the_start(
-    start: Any, machine: Machine, venv: Path
+    start: Start, machine: Machine, venv: Path
 ) -> None:
-    def killed(what: str) -> tuple[int, str]:
+    def killed(_: str) -> tuple[int, str]:
         raise KeyboardInterrupt
 
     machine.pip_says = killed
     assert start() == 130
     (venv / "half-installed").touch()
-    machine.pip_says = lambda what: (0, "")
+    machine.pip_says = lambda _: (0, "")
     machine.commands.clear()
     start()
     assert not (venv / "half-installed").exists()
@@ -145,7 +147,7 @@ def test_a_killed_set_up_is_done_again_from_the_start(
 
 
 def test_another_torch_is_another_installation(
-    start: Any, machine: Machine, monkeypatch: pytest.MonkeyPatch
+    start: Start, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start()
     machine.commands.clear()
@@ -156,16 +158,16 @@ def test_another_torch_is_another_installation(
 
 
 def test_the_cpu_index_is_used_only_if_it_answers_and_there_is_no_gpu(
-    start: Any, machine: Machine, monkeypatch: pytest.MonkeyPatch
+    start: Start, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
     start(index_answers=True)
     assert machine.installed[0] == "torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
 
 
 def test_a_gpu_gets_the_plain_wheel(
-    start: Any, machine: Machine, monkeypatch: pytest.MonkeyPatch
+    start: Start, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     start(index_answers=True)
@@ -182,9 +184,14 @@ def test_a_gpu_gets_the_plain_wheel(
     ],
 )
 def test_a_failure_is_one_sentence_and_the_log_is_kept(
-    start: Any, machine: Machine, venv: Path, capsys: Any, pip_output: str, sentence: str
+    start: Start,
+    machine: Machine,
+    venv: Path,
+    capsys: pytest.CaptureFixture[str],
+    pip_output: str,
+    sentence: str,
 ) -> None:
-    machine.pip_says = lambda what: (1, pip_output)
+    machine.pip_says = lambda _: (1, pip_output)
     assert start() == 1
     said = capsys.readouterr().err
     assert said.startswith("error: ")
@@ -195,21 +202,27 @@ def test_a_failure_is_one_sentence_and_the_log_is_kept(
 
 
 def test_too_little_disk_is_said_before_anything_is_downloaded(
-    start: Any, machine: Machine, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    start: Start,
+    machine: Machine,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     usage = shutil.disk_usage(ROOT)._replace(free=200_000_000)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     assert start() == 1
     assert "0.2 GB are free" in capsys.readouterr().err
     assert machine.commands == []
 
 
 def test_a_python_without_venv_is_named(
-    start: Any, machine: Machine, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    start: Start,
+    machine: Machine,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     real = importlib.util.find_spec
     monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "ensurepip" else real(name)
+        importlib.util, "find_spec", lambda m: None if m == "ensurepip" else real(m)
     )
     assert start() == 1
     assert "without the module ensurepip" in capsys.readouterr().err
@@ -217,7 +230,7 @@ def test_a_python_without_venv_is_named(
 
 
 def test_a_folder_that_is_not_ours_is_never_removed(
-    start: Any, machine: Machine, venv: Path, capsys: Any
+    start: Start, venv: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     venv.mkdir()
     (venv / "thesis.txt").write_text("years of work")
@@ -227,7 +240,7 @@ def test_a_folder_that_is_not_ours_is_never_removed(
 
 
 def test_a_virtual_environment_of_the_users_own_is_used_as_it_is(
-    start: Any, machine: Machine
+    start: Start, machine: Machine
 ) -> None:
     machine.python.parent.mkdir(parents=True)
     machine.python.touch()
@@ -236,7 +249,7 @@ def test_a_virtual_environment_of_the_users_own_is_used_as_it_is(
     assert machine.python.exists()
 
 
-def test_no_lock_file_is_left_in_the_repository(start: Any) -> None:
+def test_no_lock_file_is_left_in_the_repository(start: Start) -> None:
     start("test")
     assert not (ROOT / "uv.lock").exists()
 
