@@ -1,6 +1,7 @@
 """`slategym build`: a catalogue and a log in, a world out."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,8 +12,9 @@ import typer
 from slategym.cli_common import JsonOption, check_output, pairs
 from slategym.cli_summary import print_world, world_summary
 from slategym.console import print_json, progress_on_stderr
-from slategym.errors import UsageError
+from slategym.errors import DataError, UsageError, unknown_name
 from slategym.progress import Progress
+from slategym.user_table import load_profiles
 
 if TYPE_CHECKING:
     from slategym.cf_baselines.interactions import Interactions, Split
@@ -198,10 +200,57 @@ def demo_inputs(folder: Path) -> Inputs:
 
 def file_inputs(log: Path, items: Path, users: Path | None, columns: Mapping[str, str]) -> Inputs:
     """Return what plain files hold, with the report of their columns."""
-    from slategym.cf_baselines.interactions_file import load_interactions
-    from slategym.encoders.catalog import load_catalog
+    from slategym.cf_baselines.interactions import LOG_COLUMNS, load_interactions
+    from slategym.encoders.catalog import ITEM_COLUMNS, load_catalog
 
-    parts = split_columns(columns, with_users=users is not None)
-    catalog, item_report = load_catalog(items, columns=parts["items"])
-    interactions, log_report = load_interactions(log, columns=parts["log"], catalog=catalog)
-    return Inputs(catalog, interactions, None, None, items.stem, (item_report, log_report))
+    roles = {
+        "items": [wanted.role for wanted in ITEM_COLUMNS],
+        "log": [wanted.role for wanted in LOG_COLUMNS],
+    }
+    if users is not None:
+        roles["users"] = ["user_id", "profile"]
+    parts = columns_by_file(columns, roles)
+    try:
+        catalog, items_report = load_catalog(items, columns=parts["items"])
+        interactions, log_report = load_interactions(log, columns=parts["log"], catalog=catalog)
+        reports, profiles = [items_report, log_report], None
+        if users is not None:
+            ids = interactions.user_ids
+            profiles, users_report = load_profiles(users, ids, columns=parts["users"])
+            reports.append(users_report)
+    except DataError as error:
+        raise DataError(_as_option(str(error))) from None
+    return Inputs(catalog, interactions, None, profiles, items.stem, tuple(reports))
+
+
+def columns_by_file(
+    columns: Mapping[str, str], roles: Mapping[str, Sequence[str]]
+) -> dict[str, dict[str, str]]:
+    """Return the overrides of each file: ``log.item_id`` for one, ``item_id`` for all with it.
+
+    Args:
+        columns: Role, perhaps with the name of a file and a dot before it, to column.
+        roles: The roles of each file.
+
+    Raises:
+        UsageError: no file, or not the file named, has such a role.
+    """
+    found: dict[str, dict[str, str]] = {file: {} for file in roles}
+    for name, column in columns.items():
+        file, _, role = name.rpartition(".")
+        files = [file] if file else [each for each in roles if role in roles[each]]
+        if file and file not in roles:
+            raise unknown_name("file in --columns", file, roles)
+        known = roles[file] if file else sorted({each for names in roles.values() for each in names})
+        if role not in known:
+            raise unknown_name("column role", role, known)
+        for each in files:
+            # A role named for one file wins over the same role named for all.
+            if file or role not in found[each]:
+                found[each][role] = column
+    return found
+
+
+def _as_option(message: str) -> str:
+    """Return a loader's advice in the words of the command line."""
+    return re.sub(r"columns=\{'(\w+)': '(.*?)'\}", r"--columns \1=\2", message)

@@ -6,11 +6,14 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from slategym.errors import UsageError
+
+if TYPE_CHECKING:
+    from slategym.envs.world import World
 
 DEFAULT_VARIANT = "slategym/World-v0"
 
@@ -81,6 +84,13 @@ def _import_file(path: Path) -> ModuleType:
         del sys.modules[path.stem]
         raise
     return module
+
+
+def open_world(folder: Path) -> "World":
+    """Open a world folder; every file of it is checked."""
+    from slategym.envs.world import World
+
+    return World.open(folder)
 
 
 def check_output(folder: Path, marker: str, what: str) -> None:

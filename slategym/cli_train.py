@@ -1,6 +1,5 @@
 """`slategym train`: a world in, a trained agent out."""
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,12 +13,10 @@ from slategym.cli_common import (
     JsonOption,
     VariantOption,
     WorldOption,
-    check_output,
     import_user_code,
-    open_world,
     pairs,
 )
-from slategym.console import duration, print_json, progress_on_stderr
+from slategym.console import duration, print_json, print_table, progress_on_stderr
 from slategym.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -60,15 +57,13 @@ def train(
 
     Example: slategym train --world worlds/mine --out runs/mine --aux rating=1 -s gamma=0.95
     """
-    check_output(out, "config.json", "a training run")
     import_user_code(imports)
     config = make_config(variant, frames, seed, aux, settings)
-    opened = open_world(world)
     with progress_on_stderr() as progress:
         from slategym.agents.training import train as train_agent
 
-        result = train_agent(opened, out, config, progress)
-    summary = run_summary(result, config, out)
+        result = train_agent(world, out, config, progress)
+    summary = run_summary(result, config)
     if as_json:
         print_json(summary)
     else:
@@ -116,11 +111,29 @@ def value_of(text: str) -> Any:  # noqa: ANN401
     return value
 
 
-def run_summary(result: "TrainResult", config: "TrainConfig", out: Path) -> dict[str, Any]:
+def run_summary(result: "TrainResult", config: "TrainConfig") -> dict[str, Any]:
     """Return what a training run came to, as JSON values."""
-    return {"run": str(out), "config": config.to_json(), **dataclasses.asdict(result)}
+    return {
+        "run": str(result.run),
+        "frames": result.frames,
+        "cpu_seconds": result.cpu_seconds,
+        "final_return": result.final_return,
+        "evaluations": list(result.evaluations),
+        "config": config.to_json(),
+    }
 
 
 def print_run(summary: Mapping[str, Any]) -> None:
-    """Print a training run for people."""
-    print(json.dumps(summary, default=str), duration(0.0))
+    """Print the learning curve and what the run came to."""
+    rows = [
+        [f"{point['frames']:,.0f}"] + [f"{point[key]:.2f}" for key in ("return", "length")]
+        for point in summary["evaluations"]
+    ]
+    print_table("learning curve on training users", ["frames", "return", "slates"], rows)
+    config = summary["config"]
+    losses = ("rating", "item_features", "recommendation_features")
+    weights = ", ".join(f"{name} {config[name]:g}" for name in losses if config[name]) or "none"
+    took = duration(summary["cpu_seconds"])
+    print(f"{summary['frames']:,} frames of {config['variant']} in {took} of CPU time")
+    print(f"auxiliary losses: {weights}")
+    print(f"agent: {summary['run']}")

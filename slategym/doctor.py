@@ -122,9 +122,9 @@ def _disk() -> dict[str, float]:
 
 def _weights() -> dict[str, bool]:
     """Return which of the embedded pretrained models are in the cache."""
-    from slategym.encoders.weights import MODELS, available
+    from slategym.encoders.weights import PINNED, available
 
-    return {name: available(name) for name in MODELS}
+    return {name: available(name) for name in PINNED}
 
 
 def _step_test(seconds: float = STEP_SECONDS) -> dict[str, Any]:

@@ -1,0 +1,40 @@
+"""What is worth saying about a world, as JSON values and as lines."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slategym.console import print_table
+
+if TYPE_CHECKING:
+    from slategym.envs.world import World
+
+
+def world_summary(world: "World", folder: Path) -> dict[str, Any]:
+    """Return name, sizes, modalities, held-out measures and assumptions of a world."""
+    modalities = {
+        name: int(array.shape[1])
+        for name, array in (
+            ("text", world.item_text),
+            ("image", world.item_image),
+            ("audio", world.item_audio),
+        )
+        if array is not None
+    }
+    info = world.info
+    return {
+        "world": str(folder),
+        "name": info.name,
+        "synthetic": info.synthetic,
+        "hash": world.hash,
+        "users": world.n_users,
+        "held_out_users": int((world.users["split"] == "held_out").sum()),
+        "items": world.n_items,
+        "topics": world.n_topics,
+        "modalities": modalities,
+        "item_vector": int(world.item_vectors.shape[1]),
+        "metrics": dict(info.metrics),
+        "assumptions": list(info.assumptions),
+        "source": info.source,
+        "licence": info.licence,
+    }
