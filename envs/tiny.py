@@ -153,9 +153,7 @@ def _histories(rng: np.random.Generator, values: DoubleArray, length: int) -> Do
     return past
 
 
-def _item_table(
-    topic: DoubleArray, duration: DoubleArray, popularity: DoubleArray
-) -> pd.DataFrame:
+def _item_table(topic: DoubleArray, duration: DoubleArray, popularity: DoubleArray) -> pd.DataFrame:
     """Return the item table of the tiny world."""
     rows = range(len(topic))
     return pd.DataFrame(
