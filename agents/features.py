@@ -1,0 +1,178 @@
+"""What the policy reads from an observation: the user's state and how candidates match it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import nn
+
+from slategym.agents.item_tables import PublicTables, Table
+
+Obs = Mapping[str, torch.Tensor]
+
+# The context opens with six scalars, then consumed and shown topic exposure.
+CONTEXT_SCALARS = 6
+DOT_BLOCKS = ("content", "collaborative")
+# Means of a few unit-scale vectors are short; doubled, they enter the trunk near unit scale.
+MEAN_GAIN = 2.0
+
+
+@dataclass(frozen=True)
+class History:
+    """A user's observed past, summarised; no gradient flows into it."""
+
+    liked: torch.Tensor  # (B, D) mean of consumed vectors, weighted by value and recency
+    passed: torch.Tensor  # (B, D) the same, weighted by 1 - value
+    evidence: torch.Tensor  # (B, 2) the two sums of weights
+    taste: torch.Tensor  # (B, 1 + F) posterior mean of [bias, factors] under the public model
+
+
+class ObservationFeatures(nn.Module):
+    """Reads ``ids`` and ``features`` observations alike; holds tables, learns nothing.
+
+    Match features of a candidate, in order: liked . candidate and passed . candidate in the
+    content block and in the collaborative block (divided by the square root of the width),
+    liked topics . topics, consumed exposure . topics, shown exposure . topics, the prior block
+    (public item bias, log popularity), and the rating that the public model predicts once the
+    history is folded in.
+
+    Args:
+        tables: public tables of the world.
+        profile: Dp, width of the profile vector.
+    """
+
+    table: torch.Tensor
+    shift: torch.Tensor
+    scale: torch.Tensor
+    fold_table: torch.Tensor
+    fold: torch.Tensor
+    taste_mean: torch.Tensor
+    taste_precision: torch.Tensor
+    taste_std: torch.Tensor
+
+    def __init__(self, tables: PublicTables, profile: int) -> None:
+        super().__init__()
+        self.tables = tables
+        factors = tables.fold.shape[1] - 2
+        width = tables.vectors.shape[1]
+        self.state_size = profile + 2 * width + 2 + 1 + factors + CONTEXT_SCALARS
+        self.state_size += 2 * tables.topics
+        start, stop = tables.blocks["prior"]
+        self.match_size = 2 * len(DOT_BLOCKS) + 3 + (stop - start) + 1
+        ones = np.ones((len(tables.vectors), 1), np.float32)
+        folded = np.concatenate([tables.vectors, ones], axis=1) @ tables.fold
+        folded[-1] = 0.0
+        self._keep("table", tables.vectors)
+        self._keep("shift", tables.shift)
+        self._keep("scale", tables.scale)
+        self._keep("fold_table", folded)
+        self._keep("fold", tables.fold)
+        self._keep("taste_mean", tables.taste_mean)
+        self._keep("taste_precision", tables.taste_precision)
+        self._keep("taste_std", tables.taste_std)
+
+    def _keep(self, name: str, array: Table) -> None:
+        """Hold a table that belongs to the world, so that it is not saved with the weights."""
+        tensor = torch.as_tensor(np.array(array, np.float32))
+        self.register_buffer(name, tensor, persistent=False)
+
+    def vectors(self, items: torch.Tensor) -> torch.Tensor:
+        """Return standardised vectors ``(B, n, D)`` of ids ``(B, n)`` or raw ``(B, n * D)``."""
+        if items.is_floating_point():
+            return (items.reshape(len(items), -1, len(self.shift)) - self.shift) * self.scale
+        return F.embedding(items.long(), self.table)
+
+    def history(self, obs: Obs) -> History:
+        """Return the summary of the observed past."""
+        items, feedback = obs["history"], obs["history_feedback"].float()
+        feedback = feedback.reshape(len(feedback), -1, 3)  # flat where vectors are inline
+        present, value, recency = feedback.unbind(-1)  # each (B, H)
+        weight = present * recency
+        liked, passed = weight * value, weight * (1 - value)
+        evidence = torch.stack([liked.sum(1), passed.sum(1)], -1)
+        scale = 1 / evidence.clamp_min(0.5)
+        if items.is_floating_point():
+            rows = self.vectors(items)
+            sums = torch.stack([liked, passed], 1) @ rows  # (B, 2, D)
+            padded = torch.cat([rows, torch.ones_like(rows[..., :1])], -1)
+            folded = padded @ self.fold
+        else:
+            ids = items.long()
+            both = [self._bag(ids, weights) for weights in (liked, passed)]
+            sums = torch.stack(both, 1)
+            folded = F.embedding(ids, self.fold_table)
+        means = sums * scale[..., None]
+        taste = self._taste(folded, value, present)
+        return History(means[:, 0], means[:, 1], evidence, taste)
+
+    def _bag(self, ids: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Return weighted sums ``(B, D)`` of table rows without materialising them."""
+        return F.embedding_bag(ids, self.table, mode="sum", per_sample_weights=weights)
+
+    def _taste(
+        self, folded: torch.Tensor, value: torch.Tensor, present: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the posterior mean ``(B, 1 + F)`` of users, as `PublicModel.fold_in` does."""
+        tables = self.tables
+        bias, rows = folded[..., 0], folded[..., 1:]  # (B, H), (B, H, 1 + F)
+        residual = (value - tables.rating_offset) * tables.rating_span - bias
+        trusted = rows * (present / tables.noise_std**2)[..., None]
+        precision = self.taste_precision + trusted.transpose(1, 2) @ rows
+        target = self.taste_precision @ self.taste_mean
+        target = target + (trusted * residual[..., None]).sum(1)
+        factor = torch.linalg.cholesky(precision)
+        return torch.cholesky_solve(target[..., None], factor)[..., 0]
+
+    def state(self, obs: Obs, history: History) -> torch.Tensor:
+        """Return what the trunk reads ``(B, S)``."""
+        parts = [
+            obs["user"].float(),
+            MEAN_GAIN * history.liked,
+            MEAN_GAIN * history.passed,
+            torch.log1p(history.evidence),
+            (history.taste - self.taste_mean) / self.taste_std,
+            obs["context"].float(),
+        ]
+        return torch.cat(parts, -1)
+
+    def match(self, obs: Obs, candidates: torch.Tensor, history: History) -> torch.Tensor:
+        """Return match features ``(B, C, M)`` of candidates with vectors ``(B, C, D)``."""
+        columns = []
+        for name in DOT_BLOCKS:
+            start, stop = self.tables.blocks[name]
+            block = candidates[..., start:stop] / (stop - start) ** 0.5
+            columns += [
+                _dot(block, history.liked[:, start:stop]),
+                _dot(block, history.passed[:, start:stop]),
+            ]
+        start, stop = self.tables.blocks["topics"]
+        topics, size = candidates[..., start:stop], stop - start
+        exposure = obs["context"].float()[:, CONTEXT_SCALARS:]
+        columns += [
+            _dot(topics, history.liked[:, start:stop]),
+            _dot(topics, exposure[:, :size]),
+            _dot(topics, exposure[:, size : 2 * size]),
+        ]
+        start, stop = self.tables.blocks["prior"]
+        prior = candidates[..., start:stop]
+        predicted = self._predicted(obs["candidates"], candidates, history)
+        return torch.cat([torch.stack(columns, -1), prior, predicted[..., None]], -1)
+
+    def _predicted(
+        self, items: torch.Tensor, vectors: torch.Tensor, history: History
+    ) -> torch.Tensor:
+        """Return the public model's prediction ``(B, C)`` for folded-in users, unit scale."""
+        if items.is_floating_point():
+            ones = torch.ones_like(vectors[..., :1])
+            folded = torch.cat([vectors, ones], -1) @ self.fold
+        else:
+            folded = F.embedding(items.long(), self.fold_table)
+        affinity = (folded[..., 1:] @ history.taste[..., None])[..., 0]
+        return (folded[..., 0] + affinity) / self.tables.score_std
+
+
+def _dot(items: torch.Tensor, user: torch.Tensor) -> torch.Tensor:
+    """Return the dot products ``(B, C)`` of items ``(B, C, n)`` and a user vector ``(B, n)``."""
+    return (items @ user[..., None])[..., 0]

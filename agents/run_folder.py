@@ -1,0 +1,166 @@
+"""The RUN folder of a training run: what it holds, and to whom it belongs."""
+
+import importlib.metadata
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slategym.agents.train_config import TrainConfig
+from slategym.envs.world import World
+from slategym.errors import DataError, UsageError
+from slategym.files import read_json, write_json
+
+SCHEMA_VERSION = 1
+AGENT, WEIGHTS, CURVE, CHECKPOINT = (
+    "agent.json",
+    "policy.safetensors",
+    "progress.jsonl",
+    "checkpoint",
+)
+_PACKAGES = ("slategym", "torch", "stable_baselines3", "gymnasium", "numpy")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of one training run.
+
+    ``agent.json`` says what is trained on what; ``progress.jsonl`` is the learning curve;
+    ``checkpoint/`` holds the state to continue from; ``policy.safetensors`` appears last and
+    marks the run as finished.
+    """
+
+    path: Path
+
+    @property
+    def agent(self) -> Path:
+        """Configuration, world and versions."""
+        return self.path / AGENT
+
+    @property
+    def weights(self) -> Path:
+        """The trained weights."""
+        return self.path / WEIGHTS
+
+    @property
+    def curve(self) -> Path:
+        """One JSON object per line: rollouts and evaluations in order."""
+        return self.path / CURVE
+
+    @property
+    def checkpoint(self) -> Path:
+        """State to continue from."""
+        return self.path / CHECKPOINT
+
+    @property
+    def finished(self) -> bool:
+        """Whether training is done."""
+        return self.weights.exists()
+
+    def begun(self, world: World, config: TrainConfig) -> bool:
+        """Return whether this very run was begun here before.
+
+        Raises:
+            UsageError: the folder holds another run, or something that is no run.
+            DataError: ``agent.json`` is damaged or of another schema.
+        """
+        if self.agent.exists():
+            self._compare(read_json(self.agent), world, config)
+            return True
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise UsageError(
+                f"{self.path} is not empty and is no training run ({AGENT} is missing); "
+                "give an empty or a new folder."
+            )
+        return False
+
+    def begin(
+        self, world: World, config: TrainConfig, sizes: dict[str, int], world_path: Path | None
+    ) -> None:
+        """Write ``agent.json``: from now on the folder belongs to this run.
+
+        Args:
+            world: what is trained on.
+            config: how.
+            sizes: slate_size and num_candidates as they came out.
+            world_path: where the world lies on disk, if it does.
+        """
+        record = {
+            "schema_version": SCHEMA_VERSION,
+            "config": config.to_json(),
+            "variant": config.variant,
+            "world": {
+                "hash": world.hash,
+                "name": world.info.name,
+                "path": None if world_path is None else str(world_path.resolve()),
+                "synthetic": world.info.synthetic,
+            },
+            "spaces": {
+                "history": world.user_history.shape[1],
+                "profile": world.user_profile.shape[1],
+                "topics": world.n_topics,
+                "vector": world.item_vectors.shape[1],
+            }
+            | sizes,
+            "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        }
+        write_json(self.agent, record)
+
+    def _compare(self, record: dict[str, Any], world: World, config: TrainConfig) -> None:
+        """Refuse a folder that was started with something else."""
+        check_schema(self.agent, record)
+        if record["world"]["hash"] != world.hash:
+            raise UsageError(
+                f"{self.path} was trained on world {record['world']['name']!r} "
+                f"(hash {record['world']['hash'][:12]}), not on {world.info.name!r} "
+                f"({world.hash[:12]}); give another folder."
+            )
+        asked = config.to_json()
+        differing = [key for key in asked if record["config"].get(key) != asked[key]]
+        if differing:
+            key = differing[0]
+            raise UsageError(
+                f"{self.path} holds a run with {key} = {record['config'].get(key)!r}, "
+                f"not {asked[key]!r}; give another folder or the same options."
+            )
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Add one line to the learning curve; it is on disk when this returns."""
+        with self.curve.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(record, sort_keys=True, allow_nan=False) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def cut(self, size: int) -> None:
+        """Cut the learning curve back to its first ``size`` bytes."""
+        self.curve.touch()
+        os.truncate(self.curve, size)
+
+    def read_curve(self) -> list[dict[str, Any]]:
+        """Return the lines of the learning curve.
+
+        Raises:
+            DataError: the curve is missing or damaged.
+        """
+        try:
+            lines = self.curve.read_text(encoding="utf-8").splitlines()
+            return [json.loads(line) for line in lines]
+        except (FileNotFoundError, json.JSONDecodeError) as error:
+            raise DataError(
+                f"{self.curve} cannot be read ({error}); delete the run and train again."
+            ) from None
+
+
+def check_schema(path: Path, record: dict[str, Any]) -> None:
+    """Refuse a run written by another schema.
+
+    Raises:
+        DataError: the version differs from `SCHEMA_VERSION`.
+    """
+    version = record.get("schema_version") if isinstance(record, dict) else None
+    if version != SCHEMA_VERSION:
+        raise DataError(
+            f"{path} has schema version {version!r}; this slategym reads {SCHEMA_VERSION}: "
+            "train again."
+        )

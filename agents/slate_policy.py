@@ -1,0 +1,240 @@
+"""The slate policy: one item scorer shared by all candidates, under a Plackett-Luce slate."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, cast
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from gymnasium import spaces
+from stable_baselines3.common.policies import ActorCriticPolicy
+from torch import nn
+
+from slategym.agents.aux_losses import AuxLoss, RatingLoss, Targets, make_aux_losses
+from slategym.agents.core import Core, join
+from slategym.agents.features import Obs, ObservationFeatures
+from slategym.agents.item_tables import PublicTables
+from slategym.agents.slates import PlackettLuce
+from slategym.errors import UsageError
+
+RankBy = Literal["policy", "response"]
+
+
+class SlatePolicy(ActorCriticPolicy):
+    """Scores candidates with one network and draws ordered slates without repeats.
+
+    With trunk output h and item embedding z_i,
+    ``score_i = <Q h, z_i> / sqrt(E) + w . match_i + v . response_i``, where match_i are dot
+    products between history and candidate (`ObservationFeatures`) and response_i is the
+    predicted click logit and rating, detached; w and v start at 0. The value is read from
+    ``[h, mean z]``. Nothing depends on the number of candidates, nor, but for the tables, on the
+    catalogue.
+
+    Args:
+        observation_space: the ``ids`` or the ``features`` encoding.
+        action_space: ``MultiDiscrete([C] * K)`` or ``Discrete(C)``.
+        lr_schedule: learning rate over remaining progress.
+        tables: public tables of the world.
+        aux: weight of each auxiliary loss; see `make_aux_losses`.
+        rank_by: "policy", or "response": scores are the predicted click logit and no policy
+            gradient exists, the supervised control.
+        width: W, width of the trunk.
+        embedding: E, width of the item embedding.
+        **options: further arguments of `ActorCriticPolicy`.
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        lr_schedule: Any,  # noqa: ANN401
+        *,
+        tables: PublicTables,
+        aux: Mapping[str, float] | None = None,
+        rank_by: RankBy = "policy",
+        width: int = 64,
+        embedding: int = 32,
+        **options: Any,  # noqa: ANN401
+    ) -> None:
+        self.tables = tables
+        self.aux_weights = dict(aux or {})
+        self.rank_by = rank_by
+        self.width, self.embedding = width, embedding
+        if rank_by not in ("policy", "response"):
+            raise UsageError(f"rank_by is {rank_by!r}; it must be 'policy' or 'response'.")
+        if rank_by == "response" and not self.aux_weights.get(RatingLoss.name):
+            raise UsageError(
+                "rank_by='response' ranks by what the rating loss learns; give that a weight > 0."
+            )
+        super().__init__(observation_space, action_space, lr_schedule, **options)
+
+    def _build(self, lr_schedule: Any) -> None:  # noqa: ANN401
+        """Make the networks and the optimiser."""
+        nvec = getattr(self.action_space, "nvec", None)
+        self.slate = PlackettLuce(1 if nvec is None else len(nvec))
+        self.features = ObservationFeatures(self.tables, self.observation_space["user"].shape[0])
+        width, embedding = self.width, self.embedding
+        self.trunk = nn.Sequential(
+            nn.Linear(self.features.state_size, width),
+            nn.Tanh(),
+            nn.Linear(width, width),
+            nn.Tanh(),
+        )
+        inputs = self.tables.vectors.shape[1]
+        self.item_net = nn.Sequential(
+            nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, embedding)
+        )
+        self.query = nn.Linear(width, embedding)
+        self.match_score = _zeroed(self.features.match_size, 1)
+        self.value_net = nn.Sequential(
+            nn.Linear(width + embedding, width), nn.Tanh(), nn.Linear(width, 1)
+        )
+        self.aux_losses = make_aux_losses(self.aux_weights, width, embedding, self.tables)
+        if RatingLoss.name in self.aux_losses:
+            self.response_query = nn.Linear(width, 2 * embedding)
+            self.response_item = nn.Linear(embedding, 2)
+            self.response_user = nn.Linear(width, 2)
+            self.response_match = _zeroed(self.features.match_size, 2)
+            self.response_score = nn.Parameter(torch.zeros(2))
+        self.targets: Any = None
+        self._memo: tuple[tuple[int, ...], torch.Tensor] | None = None
+        self._totals: dict[str, torch.Tensor] = {}
+        self._batches = 0
+        self.optimizer = self.optimizer_class(
+            self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs
+        )
+
+    def core(self, obs: Obs) -> Core:
+        """Return everything one pass computes for a batch of observations."""
+        with torch.no_grad():
+            history = self.features.history(obs)
+            vectors = self.features.vectors(obs["candidates"])  # (B, C, D)
+            state = self.features.state(obs, history)
+            match = self.features.match(obs, vectors, history)  # (B, C, M)
+        hidden = self.trunk(state)
+        items = self._items(obs["candidates"], vectors)
+        value = self.value_net(torch.cat([hidden, items.mean(1)], -1))
+        response = self._response(hidden, items, match)
+        scores = self._scores(hidden, items, match, response)
+        return Core(hidden, items, scores, value, response)
+
+    def _scores(
+        self,
+        hidden: torch.Tensor,
+        items: torch.Tensor,
+        match: torch.Tensor,
+        response: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Return scores ``(B, C)``."""
+        if self.rank_by == "response":
+            return cast("torch.Tensor", response)[..., 0].detach()
+        scores = (items @ self.query(hidden)[..., None])[..., 0] / self.embedding**0.5
+        scores = scores + self.match_score(match)[..., 0]
+        if response is not None:
+            # Detached: the policy gradient may weigh the prediction but not bend it.
+            scores = scores + response.detach() @ self.response_score
+        return scores
+
+    def _response(
+        self, hidden: torch.Tensor, items: torch.Tensor, match: torch.Tensor
+    ) -> torch.Tensor | None:
+        """Return predicted click logit and rating ``(B, C, 2)``, or None without a rating loss."""
+        if RatingLoss.name not in self.aux_losses:
+            return None
+        query = self.response_query(hidden).view(len(hidden), 2, self.embedding)
+        bilinear = items @ query.transpose(1, 2) / self.embedding**0.5
+        own = self.response_item(items) + self.response_user(hidden)[:, None]
+        return bilinear + own + self.response_match(match)
+
+    def _items(self, candidates: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+        """Return candidate embeddings ``(B, C, E)``.
+
+        A catalogue smaller than the batch of candidates is embedded once and gathered from;
+        a larger one is never touched beyond the rows in the batch.
+        """
+        if candidates.is_floating_point() or candidates.numel() < len(self.features.table):
+            return self.item_net(vectors)
+        return F.embedding(candidates.long(), self._catalogue())
+
+    def _catalogue(self) -> torch.Tensor:
+        """Return embeddings of the whole catalogue, kept while weights stand still."""
+        if torch.is_grad_enabled():
+            return self.item_net(self.features.table)
+        version = tuple(p._version for p in self.item_net.parameters())  # noqa: SLF001
+        if self._memo is None or self._memo[0] != version:
+            self._memo = version, self.item_net(self.features.table)
+        return self._memo[1]
+
+    def forward(
+        self, obs: Obs, deterministic: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return slates ``(B, K)``, values ``(B, 1)`` and log-probabilities ``(B,)``."""
+        core = self.core(obs)
+        slate = self.slate.proba_distribution(core.scores)
+        actions = slate.get_actions(deterministic)
+        log_prob = slate.log_prob(actions)
+        return actions.reshape(-1, *self.action_space.shape), core.value, log_prob
+
+    def evaluate_actions(
+        self, obs: Obs, actions: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return values, log-probabilities and entropies of slates.
+
+        While gradients are on, the value carries the auxiliary losses of the minibatch the
+        attached buffer returned last (see `join`).
+        """
+        actions = actions.long().reshape(-1, self.slate.slate_size)
+        core = self.core(obs)
+        slate = self.slate.proba_distribution(core.scores)
+        log_prob = slate.log_prob(actions)
+        value = core.value
+        if len(self.aux_losses) and self.targets is not None and torch.is_grad_enabled():
+            losses = self.aux_terms(core.shown(actions), self.targets.minibatch)
+            self._remember(losses)
+            value = join(value, self.weighted(losses))
+        return value, log_prob, slate.entropy()
+
+    def aux_terms(self, shown: Core, targets: Targets) -> dict[str, torch.Tensor]:
+        """Return each auxiliary loss, unweighted, by name."""
+        return {name: loss.loss(shown, targets) for name, loss in self._losses().items()}
+
+    def weighted(self, losses: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Return the weighted sum of auxiliary losses, a scalar."""
+        made = self._losses()
+        return torch.stack([made[name].weight * loss for name, loss in losses.items()]).sum()
+
+    def _losses(self) -> dict[str, AuxLoss]:
+        return cast("dict[str, AuxLoss]", dict(self.aux_losses.items()))
+
+    def _remember(self, losses: Mapping[str, torch.Tensor]) -> None:
+        """Add this minibatch to the running means of the curves."""
+        figures = {name: loss.detach() for name, loss in losses.items()}
+        for name, loss in self._losses().items():
+            figures |= {f"{name}/{part}": value for part, value in loss.parts.items()}
+        for name, value in figures.items():
+            self._totals[name] = self._totals.get(name, torch.zeros(())) + value
+        self._batches += 1
+
+    def take_aux_means(self) -> dict[str, float]:
+        """Return the mean of each auxiliary figure since the last call."""
+        means = {name: float(total) / self._batches for name, total in self._totals.items()}
+        self._totals, self._batches = {}, 0
+        return means
+
+    def predict_values(self, obs: Obs) -> torch.Tensor:
+        """Return values ``(B, 1)``."""
+        return self.core(obs).value
+
+    def get_distribution(self, obs: Obs) -> PlackettLuce:
+        """Return the slate distribution of a batch of observations."""
+        return self.slate.proba_distribution(self.core(obs).scores)
+
+    def _predict(self, observation: Obs, deterministic: bool = False) -> torch.Tensor:
+        """Return slates ``(B, K)``; Stable-Baselines3's `predict` calls this."""
+        return self.get_distribution(observation).get_actions(deterministic)
+
+
+def _zeroed(inputs: int, outputs: int) -> nn.Linear:
+    """Return a linear map without bias that starts at 0."""
+    layer = nn.Linear(inputs, outputs, bias=False)
+    nn.init.zeros_(layer.weight)
+    return layer

@@ -1,0 +1,119 @@
+"""Trained agents as policies."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from gymnasium import spaces
+
+from slategym.agents.checkpoint import load_arrays, load_module
+from slategym.agents.item_tables import PublicTables
+from slategym.agents.policy import Observation, Slate, top_positions
+from slategym.agents.run_folder import RunFolder, check_schema
+from slategym.agents.slate_policy import SlatePolicy
+from slategym.agents.train_config import TrainConfig
+from slategym.envs.world import World
+from slategym.errors import DataError, UsageError
+from slategym.files import read_json
+
+
+class TrainedPolicy:
+    """A slate network that acts: the best slate, or one drawn from its distribution.
+
+    Args:
+        network: the trained network.
+        name: what it is called in reports.
+        sample: draw slates from the Plackett-Luce distribution instead of taking the mode.
+        slate_size: K; None = the one it was trained with.
+    """
+
+    def __init__(
+        self,
+        network: SlatePolicy,
+        *,
+        name: str = "agent",
+        sample: bool = False,
+        slate_size: int | None = None,
+    ) -> None:
+        self.network = network
+        self.name = name
+        self.sample = sample
+        self.slate_size = network.slate.slate_size if slate_size is None else slate_size
+
+    def act(self, observation: Observation, rng: np.random.Generator) -> Slate:
+        """Return slates ``(B, K)`` of distinct candidate positions, best first."""
+        scores = self.scores(observation)
+        if self.sample:
+            # Gumbel top-k, as in `PlackettLuce.sample`, but from the caller's generator.
+            scores = scores + rng.gumbel(size=scores.shape)
+        return top_positions(scores, self.slate_size)
+
+    def scores(self, observation: Observation) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+        """Return the scores ``(B, C)`` of the candidates, natural-log odds."""
+        # A copy: torch refuses to promise not to write into read-only arrays.
+        tensors = {key: torch.from_numpy(np.array(value)) for key, value in observation.items()}
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with torch.no_grad():
+                scores = self.network.core(tensors).scores
+        finally:
+            torch.set_num_threads(threads)
+        return scores.double().numpy()
+
+
+def load_agent(
+    run: str | Path,
+    world: World,
+    *,
+    name: str = "agent",
+    sample: bool = False,
+    slate_size: int | None = None,
+    transfer: bool = False,
+) -> TrainedPolicy:
+    """Return the agent of a finished training run.
+
+    Args:
+        run: the RUN folder.
+        world: the world it will serve; its item table becomes the agent's.
+        name: what the agent is called in reports.
+        sample: draw slates instead of taking the best.
+        slate_size: K; None = the one it was trained with.
+        transfer: allow a world other than the one trained on, with item vectors, profiles and
+            topics of the same width.
+
+    Raises:
+        UsageError: the run was trained on another world and ``transfer`` is False.
+        DataError: the run is not finished, damaged, or does not fit the world.
+    """
+    folder = RunFolder(Path(run))
+    record = read_json(folder.agent)
+    check_schema(folder.agent, record)
+    trained_on = record["world"]
+    if trained_on["hash"] != world.hash and not transfer:
+        raise UsageError(
+            f"{run} was trained on world {trained_on['name']!r} (hash {trained_on['hash'][:12]}), "
+            f"not on {world.info.name!r} ({world.hash[:12]}); pass transfer=True to allow it."
+        )
+    if not folder.finished:
+        raise DataError(f"{run} is not finished; give the same train command again.")
+    config = TrainConfig.from_json(record["config"])
+    network = make_network(world, config, record["spaces"]["slate_size"])
+    load_module(network, load_arrays(folder.weights))
+    network.set_training_mode(False)
+    return TrainedPolicy(network, name=name, sample=sample, slate_size=slate_size)
+
+
+def make_network(world: World, config: TrainConfig, slate_size: int) -> SlatePolicy:
+    """Return an untrained network for a world; its weights do not depend on C, K or H."""
+    profile = spaces.Box(-np.inf, np.inf, (world.user_profile.shape[1],), np.float32)
+    return SlatePolicy(
+        spaces.Dict({"user": profile}),
+        spaces.MultiDiscrete([slate_size] * slate_size),
+        lambda _: config.learning_rate,
+        tables=PublicTables.from_world(world),
+        aux=config.aux,
+        rank_by=config.rank_by,
+        width=config.width,
+        embedding=config.embedding,
+    )

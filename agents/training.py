@@ -1,0 +1,256 @@
+"""Training runs that survive being killed: the same command continues them, bit for bit."""
+
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+
+from slategym.agents.checkpoint import (
+    module_arrays,
+    read_checkpoint,
+    save_arrays,
+    write_checkpoint,
+)
+from slategym.agents.evaluation import evaluate
+from slategym.agents.item_tables import PublicTables
+from slategym.agents.run_folder import RunFolder
+from slategym.agents.sb3_env import SB3VecEnv, as_sb3
+from slategym.agents.slate_policy import SlatePolicy
+from slategym.agents.slate_ppo import SlatePPO
+from slategym.agents.train_config import TrainConfig
+from slategym.agents.trained import TrainedPolicy
+from slategym.envs.world import World
+from slategym.progress import Progress, Silent, stage
+
+# Evaluation meets the same users with the same luck in every run, whatever its seed.
+EVALUATION_SEED = 20_261_124
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a finished run can tell."""
+
+    run: Path
+    """The RUN folder."""
+    frames: int
+    """User-steps trained for."""
+    cpu_seconds: float
+    """CPU time of collecting and learning, evaluations left out."""
+    evaluations: tuple[dict[str, float], ...]
+    """frames, return, length, clicks on fixed training users, from untrained to final."""
+
+    @property
+    def final_return(self) -> float | None:
+        """Mean return at the last evaluation, or None if there was none."""
+        return self.evaluations[-1]["return"] if self.evaluations else None
+
+
+def train(
+    world: World | str | Path,
+    out: str | Path,
+    config: TrainConfig | None = None,
+    progress: Progress | None = None,
+) -> TrainResult:
+    """Train an agent on a world's training users and write a RUN folder.
+
+    Given again, the same call continues where a killed one stopped and ends with the same
+    weights, bit for bit; once finished it returns at once.
+
+    Args:
+        world: a world or its folder.
+        out: the RUN folder; new, empty, or begun by the same call.
+        config: what to train; the default configuration if None.
+        progress: where to report to.
+
+    Raises:
+        UsageError: the folder holds another run, or the configuration does not fit the variant.
+        DataError: the world or the checkpoint is damaged.
+    """
+    config = TrainConfig() if config is None else config
+    progress = Silent() if progress is None else progress
+    path = None if isinstance(world, World) else Path(world)
+    opened = world if isinstance(world, World) else World.open(world)
+    folder = RunFolder(Path(out))
+    begun = folder.begun(opened, config)
+    if not folder.finished:
+        with private_torch(config.threads):
+            trainer = _Trainer(opened, folder, config)
+            if not begun:
+                folder.begin(opened, config, trainer.sizes, path)
+            trainer.run(progress)
+    return read_result(folder.path)
+
+
+def read_result(run: str | Path) -> TrainResult:
+    """Return what a finished run's learning curve says.
+
+    Raises:
+        DataError: the curve is missing or damaged.
+    """
+    folder = RunFolder(Path(run))
+    lines = folder.read_curve()
+    rollouts = [line for line in lines if line["kind"] == "rollout"]
+    points = [line for line in lines if line["kind"] == "evaluation"]
+    last = rollouts[-1] if rollouts else {"frames": 0, "cpu_seconds": 0.0}
+    evaluations = tuple({k: v for k, v in p.items() if k != "kind"} for p in points)
+    return TrainResult(folder.path, last["frames"], last["cpu_seconds"], evaluations)
+
+
+@contextmanager
+def private_torch(threads: int) -> Iterator[None]:
+    """Run a block on its own global generators and number of torch threads.
+
+    Stable-Baselines3 draws from the global generators of torch and NumPy; they are put back as
+    they were. One thread is right for networks this small: a second one mostly spins.
+    """
+    before = random.getstate(), np.random.get_state(), torch.get_num_threads()  # noqa: NPY002
+    with torch.random.fork_rng(devices=[]):
+        torch.set_num_threads(threads)
+        try:
+            yield
+        finally:
+            random.setstate(before[0])
+            np.random.set_state(before[1])  # noqa: NPY002
+            torch.set_num_threads(before[2])
+
+
+def seed_rollout(seed: int, iteration: int) -> None:
+    """Seed exploration and minibatch order as a function of run seed and rollout alone."""
+    for_torch, for_numpy = np.random.SeedSequence([seed, iteration]).generate_state(2).tolist()
+    torch.manual_seed(for_torch)
+    np.random.seed(for_numpy)  # noqa: NPY002 - RolloutBuffer.get permutes with the global one
+
+
+class _Trainer:
+    """One training run in progress."""
+
+    def __init__(self, world: World, folder: RunFolder, config: TrainConfig) -> None:
+        self.folder, self.config = folder, config
+        self.env = as_sb3(config.make_env(world, config.num_envs, config.observation))
+        self.watched = config.make_env(world, config.evaluation_users, "ids")
+        self.model = make_model(self.env, PublicTables.from_world(world), config)
+        self.cpu_seconds = 0.0
+        action = self.watched.single_action_space
+        slots = action.nvec if isinstance(action, spaces.MultiDiscrete) else [action.n]
+        self.sizes = {"slate_size": len(slots), "num_candidates": int(slots[0])}
+
+    def run(self, progress: Progress) -> None:
+        """Train from the latest checkpoint, or from the start, to the end."""
+        rollouts, size = self.config.rollouts, self.config.rollout_frames
+        self.model.begin(rollouts * size)
+        done = self._resume()
+        with stage(progress, "train", rollouts * size):
+            progress.advance("train", done * size)
+            if done == 0:
+                self._evaluate(progress)
+            for iteration in range(done, rollouts):
+                self._iterate(iteration)
+                progress.advance("train", size)
+                if iteration + 1 in self._due():
+                    self._evaluate(progress)
+                if (iteration + 1) % self.config.checkpoint_every == 0:
+                    self._checkpoint(iteration + 1)
+        save_arrays(self.folder.weights, module_arrays(self.model.policy))
+
+    def _due(self) -> set[int]:
+        """Return the rollouts after which the agent is evaluated; the last is one of them."""
+        points, rollouts = self.config.evaluations, self.config.rollouts
+        return {round(rollouts * point / points) for point in range(1, points + 1)}
+
+    def _iterate(self, iteration: int) -> None:
+        """Do one rollout and its gradient steps, and write its line of the curve."""
+        start = time.process_time()
+        seed_rollout(self.config.seed, iteration)
+        self.model.iterate()
+        self.cpu_seconds += time.process_time() - start
+        record = self._figures()
+        every = self.config.gradients_every
+        if every and iteration % every == 0:
+            record["gradient_norms"] = self.model.gradient_norms()
+        self.folder.append(record)
+
+    def _figures(self) -> dict[str, Any]:
+        """Return what the last rollout says: returns, losses, time."""
+        returns, lengths = self.env.take_finished()
+        logged = self.model.logger.name_to_value
+        losses = {
+            "policy_loss": logged["train/policy_gradient_loss"],
+            "value_loss": logged["train/value_loss"],
+            "entropy": -logged["train/entropy_loss"],
+            "approx_kl": logged["train/approx_kl"],
+            "clip_fraction": logged["train/clip_fraction"],
+            "explained_variance": logged["train/explained_variance"],
+        }
+        finite = {k: float(v) if np.isfinite(v) else None for k, v in losses.items()}
+        return {
+            "kind": "rollout",
+            "frames": self.model.num_timesteps,
+            "episodes": len(returns),
+            "return": float(returns.mean()) if len(returns) else None,
+            "length": float(lengths.mean()) if len(lengths) else None,
+            "aux": self.model.policy.take_aux_means(),
+            "cpu_seconds": round(self.cpu_seconds, 3),
+        } | finite
+
+    def _evaluate(self, progress: Progress) -> None:
+        """Add a point on the fixed training users to the curve."""
+        if self.config.evaluations == 0:
+            return
+        agent = TrainedPolicy(self.model.policy)
+        point = evaluate(agent, self.watched, EVALUATION_SEED)
+        frames = self.model.num_timesteps
+        self.folder.append({"kind": "evaluation", "frames": frames} | point)
+        progress.note(f"{frames:,} frames: return {point['return']:.2f} on training users")
+
+    def _checkpoint(self, iteration: int) -> None:
+        """Make the state after ``iteration`` rollouts what a killed run continues from."""
+        arrays, facts = self.model.get_state()
+        facts |= {
+            "cpu_seconds": self.cpu_seconds,
+            "curve_bytes": self.folder.curve.stat().st_size,
+        }
+        write_checkpoint(self.folder.checkpoint, iteration, arrays, facts)
+
+    def _resume(self) -> int:
+        """Go back to the latest checkpoint and return how many rollouts it holds."""
+        found = read_checkpoint(self.folder.checkpoint)
+        if found is None:
+            self.folder.cut(0)
+            return 0
+        arrays, facts = found
+        self.model.set_state(arrays, facts)
+        self.cpu_seconds = float(facts["cpu_seconds"])
+        self.folder.cut(int(facts["curve_bytes"]))
+        return int(facts["iteration"])
+
+
+def make_model(env: SB3VecEnv, tables: PublicTables, config: TrainConfig) -> SlatePPO:
+    """Return an untrained agent; its weights depend on the seed of the configuration."""
+    return SlatePPO(
+        SlatePolicy,
+        env,
+        n_steps=config.n_steps,
+        batch_size=min(config.batch_size, config.rollout_frames),
+        n_epochs=config.epochs,
+        learning_rate=config.learning_rate,
+        gamma=config.gamma,
+        gae_lambda=config.gae_lambda,
+        ent_coef=config.entropy,
+        clip_range=config.clip_range,
+        max_grad_norm=config.max_grad_norm,
+        seed=config.seed,
+        policy_kwargs={
+            "tables": tables,
+            "aux": config.aux,
+            "rank_by": config.rank_by,
+            "width": config.width,
+            "embedding": config.embedding,
+        },
+    )

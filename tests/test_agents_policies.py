@@ -1,0 +1,216 @@
+"""Every registered policy keeps the same promises; each ranks by what its name says."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slategym.agents.heuristics import CFGreedyPolicy
+from slategym.agents.policy import POLICIES, Policy, make_policy, top_positions
+from slategym.agents.public_model import PublicModel
+from slategym.envs.tiny import tiny_world
+from slategym.envs.vector import SlateVectorEnv
+from slategym.envs.world import World
+from slategym.errors import UsageError
+
+SLATE = 4
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return tiny_world()
+
+
+@pytest.fixture(scope="module")
+def observation(world: World) -> Arrays:
+    """What 16 users look like after three random slates."""
+    venv = SlateVectorEnv(
+        num_envs=16, world=world, observation="ids", slate_size=SLATE, privileged=True
+    )
+    rng = np.random.default_rng(0)
+    seen, info = venv.reset(seed=0)
+    for _ in range(3):
+        action = rng.random(seen["candidates"].shape).argsort(1)[:, :SLATE]
+        seen, _, _, _, info = venv.step(action)
+    return seen | {"privileged_click_logit": info["privileged"]["click_logit"]}
+
+
+@pytest.fixture(params=sorted(POLICIES))
+def policy(request: pytest.FixtureRequest, world: World) -> Policy:
+    return make_policy(request.param, world, SLATE)
+
+
+def test_slates_are_distinct_candidate_positions(policy: Policy, observation: Arrays) -> None:
+    slate = policy.act(observation, np.random.default_rng(0))
+    batch, candidates = observation["candidates"].shape
+    assert slate.shape == (batch, SLATE)
+    assert np.issubdtype(slate.dtype, np.integer)
+    assert slate.min() >= 0
+    assert slate.max() < candidates
+    assert all(len(set(row)) == SLATE for row in slate.tolist())
+
+
+def test_a_batch_gives_what_its_rows_give_alone(policy: Policy, observation: Arrays) -> None:
+    together = policy.act(observation, np.random.default_rng(5))
+    rng = np.random.default_rng(5)
+    rows = range(len(together))
+    alone = [policy.act({k: v[i : i + 1] for k, v in observation.items()}, rng) for i in rows]
+    np.testing.assert_array_equal(together, np.concatenate(alone))
+
+
+def test_the_generator_is_the_only_source_of_randomness(
+    policy: Policy, observation: Arrays
+) -> None:
+    first = policy.act(observation, np.random.default_rng(1))
+    policy.act(observation, np.random.default_rng(2))
+    again = policy.act(observation, np.random.default_rng(1))
+    np.testing.assert_array_equal(first, again)
+
+
+def test_the_observation_is_left_as_it_was(policy: Policy, observation: Arrays) -> None:
+    before = {key: value.copy() for key, value in observation.items()}
+    frozen = {key: value.copy() for key, value in observation.items()}
+    for value in frozen.values():
+        value.flags.writeable = False
+    policy.act(frozen, np.random.default_rng(0))
+    for key, value in frozen.items():
+        np.testing.assert_array_equal(value, before[key])
+
+
+def test_the_name_is_the_registered_one(policy: Policy) -> None:
+    assert isinstance(policy, Policy)
+    assert POLICIES[policy.name]
+
+
+def test_equal_scores_keep_the_order_of_the_candidates() -> None:
+    scores = np.array([[1.0, 2.0, 2.0, 1.0, 2.0]])
+    assert top_positions(scores, 4).tolist() == [[1, 2, 4, 0]]
+
+
+def test_random_slates_are_uniform_over_positions(world: World) -> None:
+    observation = {"candidates": np.zeros((6000, 5), np.int32)}
+    slate = make_policy("random", world, 2).act(observation, np.random.default_rng(3))
+    pairs = np.bincount(slate[:, 0] * 5 + slate[:, 1], minlength=25).reshape(5, 5)
+    expected = 6000 / 20
+    assert np.diag(pairs).sum() == 0
+    assert abs(pairs[~np.eye(5, dtype=bool)] - expected).max() < 5 * expected**0.5
+
+
+def test_popularity_ranks_by_public_counts(world: World, observation: Arrays) -> None:
+    slate = make_policy("popularity", world, 20).act(observation, np.random.default_rng(0))
+    shown = np.take_along_axis(observation["candidates"], slate, 1)
+    assert (np.diff(world.item_popularity[shown], axis=1) <= 0).all()
+
+
+def test_fold_in_solves_the_same_system_as_each_user_alone(
+    world: World, observation: Arrays
+) -> None:
+    model = PublicModel.from_world(world)
+    feedback = observation["history_feedback"]
+    found = model.fold_in(observation["history"], feedback[..., 1], feedback[..., 0])
+    for row in range(3):
+        known = observation["history"][row] < world.n_items
+        items = observation["history"][row][known]
+        design = np.c_[np.ones(len(items)), world.public_item_factors[items]]
+        target = model.rating(feedback[row, known, 1]) - model.mean
+        target -= world.public_item_bias[items]
+        precision = model.prior_precision + design.T @ design / model.noise_std**2
+        pull = model.prior_precision @ model.prior_mean + design.T @ target / model.noise_std**2
+        np.testing.assert_allclose(found[row], np.linalg.solve(precision, pull), atol=1e-8)
+
+
+def test_a_user_without_history_is_the_mean_of_the_population(world: World) -> None:
+    model = PublicModel.from_world(world)
+    nobody = np.full((1, 10), world.n_items)
+    user = model.fold_in(nobody, np.zeros((1, 10)), np.zeros((1, 10)))
+    np.testing.assert_allclose(user[0], model.prior_mean, atol=1e-10)
+
+
+def test_cf_greedy_predicts_the_recorded_values_of_new_users_better_than_item_means(
+    world: World,
+) -> None:
+    model = PublicModel.from_world(world)
+    users = world.user_rows("held_out")
+    history, value = world.user_history[users], world.user_history_value[users]
+    weight = np.ones(history.shape)
+    weight[:, -3:] = 0.0  # hidden from the model, to be predicted
+    user = model.fold_in(history, value, weight)
+    target = history[:, -3:]
+    truth = model.rating(value[:, -3:])
+    folded = np.mean((model.score(user, target) - truth) ** 2)
+    plain = np.mean((model.mean + model.item_bias[target] - truth) ** 2)
+    assert folded < 0.8 * plain
+
+
+def test_what_a_user_just_liked_moves_the_scores(world: World, observation: Arrays) -> None:
+    policy = CFGreedyPolicy(world, SLATE)
+    disliked = {key: value.copy() for key, value in observation.items()}
+    disliked["history_feedback"][:, -1, 1] = 0.0
+    liked = {key: value.copy() for key, value in disliked.items()}
+    liked["history_feedback"][:, -1, 1] = 1.0
+    last = np.broadcast_to(observation["history"][:, -1:], observation["candidates"].shape)
+    for seen in (liked, disliked):
+        seen["candidates"] = last
+    assert (policy.scores(liked) > policy.scores(disliked)).all()
+
+
+def test_mmr_without_variety_is_cf_greedy_and_with_it_slates_are_more_varied(
+    world: World, observation: Arrays
+) -> None:
+    rng = np.random.default_rng(0)
+    greedy = make_policy("cf-greedy", world, SLATE).act(observation, rng)
+    plain = make_policy("cf-mmr", world, SLATE, trade_off=1.0).act(observation, rng)
+    np.testing.assert_array_equal(plain, greedy)
+    varied = make_policy("cf-mmr", world, SLATE, trade_off=0.3).act(observation, rng)
+    assert similarity(world, observation, varied) < similarity(world, observation, greedy)
+
+
+def similarity(world: World, observation: Arrays, slate: np.ndarray[Any, Any]) -> float:
+    """Mean cosine between the items of a slate, content block."""
+    start, stop = world.info.blocks["content"]
+    items = np.take_along_axis(observation["candidates"], slate, 1)
+    content = world.item_vectors[items][..., start:stop]
+    content = content / np.linalg.norm(content, axis=-1, keepdims=True)
+    return float((content @ content.swapaxes(1, 2)).mean())
+
+
+def test_a_rested_rule_avoids_exposed_topics(world: World, observation: Arrays) -> None:
+    rng = np.random.default_rng(0)
+    plain = make_policy("cf-rested", world, SLATE, fatigue=0.0).act(observation, rng)
+    np.testing.assert_array_equal(plain, make_policy("cf-greedy", world, SLATE).act(observation, rng))
+    rested = make_policy("cf-rested", world, SLATE, fatigue=5.0).act(observation, rng)
+    exposure = observation["context"][:, 6 : 6 + world.n_topics]
+
+    def tired(slate: np.ndarray[Any, Any]) -> float:
+        items = np.take_along_axis(observation["candidates"], slate, 1)
+        return float(np.einsum("bz,bkz->bk", exposure, world.item_topics[items]).mean())
+
+    assert tired(rested) < tired(plain)
+
+
+def test_the_oracle_ranks_by_the_true_click_logit(world: World, observation: Arrays) -> None:
+    oracle = make_policy("oracle-myopic", world, SLATE)
+    assert oracle.privileged
+    slate = oracle.act(observation, np.random.default_rng(0))
+    logit = observation["privileged_click_logit"]
+    np.testing.assert_array_equal(slate[:, 0], logit.argmax(1))
+    public = {k: v for k, v in observation.items() if not k.startswith("privileged")}
+    with pytest.raises(UsageError, match="privileged_click_logit"):
+        oracle.act(public, np.random.default_rng(0))
+
+
+def test_unknown_names_options_and_sizes_are_refused_with_the_nearest(world: World) -> None:
+    with pytest.raises(UsageError, match="Did you mean 'popularity'"):
+        make_policy("populrity", world, SLATE)
+    with pytest.raises(UsageError, match="no option 'tradeoff'.*Did you mean 'trade_off'"):
+        make_policy("cf-mmr", world, SLATE, tradeoff=0.5)
+    with pytest.raises(UsageError, match="slate_size is 0"):
+        make_policy("random", world, 0)
+    with pytest.raises(UsageError, match=r"trade_off is 2; it must be in \[0, 1\]"):
+        make_policy("cf-mmr", world, SLATE, trade_off=2)
+
+
+def test_a_slate_larger_than_the_candidates_is_refused(world: World, observation: Arrays) -> None:
+    with pytest.raises(UsageError, match="at least 21 candidates"):
+        make_policy("popularity", world, 21).act(observation, np.random.default_rng(0))
