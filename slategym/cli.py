@@ -89,13 +89,16 @@ def _describe(error: Exception) -> tuple[int, str]:
     """Return the exit code and the sentence of an error."""
     if isinstance(error, SlateGymError):
         return error.exit_code, str(error)
-    # The parser's errors: a public base class of them has come and gone between releases of
-    # typer, which bundles click since 0.26 or so; these two attributes have stayed.
+    # The parser's errors. Their base class has no public name in every typer since 0.15, which
+    # bundles click in newer releases and depends on it in older ones; this method is in all.
     format_message: Any = getattr(error, "format_message", None)
     if format_message is not None:
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "slategym"
-        return 2, f"{format_message().rstrip('.')}. See `{path} --help`."
+        near = getattr(error, "possibilities", None)
+        said = f"{error.message}. Did you mean {near[0]}?" if near else format_message()  # type: ignore[attr-defined]
+        stop = "" if said.endswith((".", "?")) else "."
+        return 2, f"{said}{stop} See `{path} --help`."
     if isinstance(error, OSError):
         return 1, f"{error.strerror or error}: {error.filename or 'no file named'}."
     return 1, f"{type(error).__name__}: {error} (--debug shows where; please report it)."

@@ -12,6 +12,7 @@ from slategym.cli_common import (
     JsonOption,
     VariantOption,
     WorldOption,
+    check_variant_id,
     import_user_code,
     open_world,
 )
@@ -49,12 +50,12 @@ def bench(
 ) -> None:
     """Compare agents and baselines on the same held-out users with the same luck.
 
-    Results are kept policy by policy: the same command again runs what is missing, and may name
-    more policies or runs.
+    Results are kept policy by policy: the same command again, or with more policies, runs the rest.
 
     Example: slategym bench --world worlds/mine --run runs/mine --out bench/mine
     """
     import_user_code(imports)
+    check_variant_id(variant)
     opened = open_world(world)
     from slategym.benchmarks.suite import DEFAULT_POLICIES, run_benchmark
 

@@ -44,6 +44,18 @@ class Inputs:
     reports: "tuple[ColumnReport, ...]" = ()
 
 
+@dataclass(frozen=True)
+class Sources:
+    """The options of `build` that name its input; exactly one kind may be given."""
+
+    movielens: Path | None = None
+    posters: Path | None = None
+    log: Path | None = None
+    items: Path | None = None
+    users: Path | None = None
+    demo: bool = False
+
+
 def build(
     out: Annotated[Path, typer.Option("--out", metavar="WORLD", help="The folder to write.")],
     movielens: Annotated[
@@ -102,7 +114,8 @@ def build(
     chosen = pairs(columns, "--columns", "--columns item_id=asin")
     encoders = pairs(encoder, "--encoder", "--encoder text=minilm") or None
     with progress_on_stderr() as progress, TemporaryDirectory(prefix="slategym-") as scratch:
-        inputs = _inputs(movielens, posters, log, items, users, demo, chosen, Path(scratch))
+        sources = Sources(movielens, posters, log, items, users, demo)
+        inputs = load_inputs(sources, chosen, Path(scratch), progress)
         for report in inputs.reports:
             progress.note(report.describe())
         world = build_from(
@@ -146,38 +159,37 @@ def build_from(
     )
 
 
-def _inputs(
-    movielens: Path | None,
-    posters: Path | None,
-    log: Path | None,
-    items: Path | None,
-    users: Path | None,
-    demo: bool,
-    columns: Mapping[str, str],
-    scratch: Path,
+def load_inputs(
+    sources: Sources, columns: Mapping[str, str], scratch: Path, progress: Progress
 ) -> Inputs:
     """Load the one kind of input that was asked for.
+
+    Args:
+        sources: The options that name inputs.
+        columns: Role to column, for plain files.
+        scratch: A folder for the generated demo.
+        progress: Told of the demo's items.
 
     Raises:
         UsageError: none, or more than one, or an option that does not belong to it.
     """
-    kinds = [movielens is not None, log is not None or items is not None, demo]
-    if sum(kinds) != 1:
+    files = sources.log is not None or sources.items is not None
+    if sum((sources.movielens is not None, files, sources.demo)) != 1:
         raise UsageError(
             "build needs one input: --movielens FOLDER, or --log FILE with --items FILE, or --demo."
         )
-    if posters is not None and movielens is None:
+    if sources.posters is not None and sources.movielens is None:
         raise UsageError("--posters belongs to --movielens; name pictures in a column of --items.")
-    if (users is not None or columns) and not kinds[1]:
+    if (sources.users is not None or columns) and not files:
         raise UsageError("--users and --columns belong to --log and --items.")
-    if movielens is not None:
-        return movielens_inputs(movielens, posters)
-    if demo:
-        return demo_inputs(scratch)
-    if log is None or items is None:
-        missing, given = ("--log", "--items") if log is None else ("--items", "--log")
+    if sources.movielens is not None:
+        return movielens_inputs(sources.movielens, sources.posters)
+    if sources.demo:
+        return demo_inputs(scratch / "demo", progress)
+    if sources.log is None or sources.items is None:
+        given, missing = ("--items", "--log") if sources.log is None else ("--log", "--items")
         raise UsageError(f"{given} needs {missing} FILE beside it.")
-    return file_inputs(log, items, users, columns)
+    return file_inputs(sources.log, sources.items, sources.users, columns)
 
 
 def movielens_inputs(folder: Path, posters: Path | None) -> Inputs:
@@ -188,14 +200,14 @@ def movielens_inputs(folder: Path, posters: Path | None) -> Inputs:
     return Inputs(data.catalog, data.interactions, data.split, data.user_profiles, "movielens-100k")
 
 
-def demo_inputs(folder: Path) -> Inputs:
-    """Return the synthetic catalogue and log, generated into ``folder`` if not there yet."""
+def demo_inputs(folder: Path, progress: Progress) -> Inputs:
+    """Return the synthetic catalogue and log, generated into ``folder`` if it is not there."""
     from slategym.cf_baselines.synthetic import load_demo, make_demo
 
-    if not (folder / "user_behavior.csv").exists():
-        make_demo(folder)
-    catalog, interactions, profiles = load_demo(folder)
-    return Inputs(catalog, interactions, profiles=profiles, name="demo (synthetic)")
+    if not folder.exists():  # it appears whole or not at all
+        make_demo(folder, progress=progress)
+    data = load_demo(folder)
+    return Inputs(data.catalog, data.interactions, data.split, data.profiles, data.catalog.name)
 
 
 def file_inputs(log: Path, items: Path, users: Path | None, columns: Mapping[str, str]) -> Inputs:
@@ -241,9 +253,11 @@ def columns_by_file(
         files = [file] if file else [each for each in roles if role in roles[each]]
         if file and file not in roles:
             raise unknown_name("file in --columns", file, roles)
-        known = roles[file] if file else sorted({each for names in roles.values() for each in names})
+        known = (
+            roles[file] if file else sorted({each for names in roles.values() for each in names})
+        )
         if role not in known:
-            raise unknown_name("column role", role, known)
+            raise unknown_name("column role", role, set(known))
         for each in files:
             # A role named for one file wins over the same role named for all.
             if file or role not in found[each]:

@@ -86,6 +86,17 @@ def _import_file(path: Path) -> ModuleType:
     return module
 
 
+def check_variant_id(variant: str) -> None:
+    """Refuse a variant that is not registered.
+
+    Raises:
+        UsageError: no such id; the message gives the nearest known one.
+    """
+    from slategym.envs.registry import get_variant
+
+    get_variant(variant)
+
+
 def open_world(folder: Path) -> "World":
     """Open a world folder; every file of it is checked."""
     from slategym.envs.world import World

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slategym.console import print_table
-
 if TYPE_CHECKING:
     from slategym.envs.world import World
 
@@ -38,3 +36,20 @@ def world_summary(world: "World", folder: Path) -> dict[str, Any]:
         "source": info.source,
         "licence": info.licence,
     }
+
+
+def print_world(summary: Mapping[str, Any]) -> None:
+    """Print the summary of a world for people."""
+    made_up = " (synthetic)" if summary["synthetic"] else ""
+    modalities = ", ".join(f"{name} ({size})" for name, size in summary["modalities"].items())
+    lines = [
+        ("world", f"{summary['name']}{made_up}"),
+        ("users", f"{summary['users']:,}, of which {summary['held_out_users']:,} held out"),
+        ("items", f"{summary['items']:,} in {summary['topics']} topics"),
+        ("encoded", modalities or "nothing: the items have no text, picture or sound"),
+        ("item vector", f"{summary['item_vector']} numbers"),
+        ("hash", summary["hash"][:16]),
+        ("folder", summary["world"]),
+    ]
+    width = max(len(name) for name, _ in lines)
+    print("\n".join(f"{name:<{width}}  {value}" for name, value in lines))

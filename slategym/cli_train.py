@@ -13,6 +13,7 @@ from slategym.cli_common import (
     JsonOption,
     VariantOption,
     WorldOption,
+    check_variant_id,
     import_user_code,
     pairs,
 )
@@ -52,12 +53,12 @@ def train(
 ) -> None:
     """Train a slate agent with PPO and auxiliary losses.
 
-    The same command again goes on where a stopped run was, to the same weights, and only reports
-    when the run is finished.
+    The same command again goes on where a stopped run was, and ends with the same weights.
 
     Example: slategym train --world worlds/mine --out runs/mine --aux rating=1 -s gamma=0.95
     """
     import_user_code(imports)
+    check_variant_id(variant)
     config = make_config(variant, frames, seed, aux, settings)
     with progress_on_stderr() as progress:
         from slategym.agents.training import train as train_agent
