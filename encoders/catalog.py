@@ -96,7 +96,7 @@ class Catalog:
     def has(self, modality: Modality) -> npt.NDArray[np.bool_]:
         """Return which items have a text, a picture or a sound, (I,)."""
         values: Sequence[str | Path | None] = self.content(modality)
-        return np.array([bool(value) for value in values], dtype=np.bool_)
+        return np.array([bool(value and str(value).strip()) for value in values], dtype=np.bool_)
 
     def content(self, modality: Modality) -> tuple[str | Path | None, ...]:
         """Return the text, picture file or sound file of every item, (I,)."""

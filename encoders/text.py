@@ -1,0 +1,220 @@
+"""Text encoders: any transformers model, pooled; the embedded one is all-MiniLM-L6-v2."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from slategym.encoders.base import FloatArray, encode_present, fingerprint_of
+from slategym.encoders.catalog import Catalog, Modality
+from slategym.encoders.hub import Precision, Source, inference, library, pooled, quiet, settle
+
+Pooling = Literal["auto", "mean", "cls", "last"]
+
+
+@dataclass(frozen=True)
+class TransformerText:
+    """A transformers model that reads texts.
+
+    Attributes:
+        source: Where the model comes from.
+        name: Its name in the fingerprint.
+        pooling: How token vectors become one: their ``mean``, the first (``cls``) or the
+            ``last``. ``auto`` asks the model's own ``1_Pooling/config.json``, else takes the
+            last token of a decoder and the mean of an encoder. Models with
+            ``get_text_features`` (CLIP, CLAP) pool by themselves.
+        max_tokens: Texts are cut after so many tokens.
+        prefix: Put before every text; some models were trained with one.
+        normalise: Whether vectors have length 1.
+        precision: ``auto`` is bfloat16 where the processor is fast at it, else float32.
+        batch: Texts per forward pass.
+    """
+
+    source: Source
+    name: str = "text"
+    pooling: Pooling = "auto"
+    max_tokens: int = 256
+    prefix: str = ""
+    normalise: bool = True
+    precision: Precision = "auto"
+    batch: int = 32
+
+    @property
+    def modality(self) -> Modality:
+        """Text."""
+        return "text"
+
+    @cached_property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return int(self.encode_texts(["dimension"]).shape[1])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Weights, options, arithmetic and library."""
+        return fingerprint_of(
+            self.name,
+            weights=self.source.identity,
+            pooling=self.pooling,
+            max_tokens=self.max_tokens,
+            prefix=self.prefix,
+            normalise=self.normalise,
+            precision=settle(self.precision),
+            library=library(),
+        )
+
+    def encode(self, catalog: Catalog) -> FloatArray:
+        """Return the vectors of the texts, (I, D)."""
+        return encode_present(catalog, self, self.encode_texts)
+
+    def encode_texts(self, texts: Sequence[str]) -> FloatArray:
+        """Return the vectors of B texts, (B, D)."""
+        tokens = self._tokens([self.prefix + text for text in texts])
+        # Texts of like length share a batch, so that little padding is computed.
+        order = np.argsort([len(ids) for ids in tokens], kind="stable")
+        parts = [
+            self._forward([tokens[row] for row in order[start : start + self.batch]])
+            for start in range(0, len(order), self.batch)
+        ]
+        vectors = np.empty((len(texts), parts[0].shape[1]), np.float32)
+        vectors[order] = np.concatenate(parts)
+        return vectors
+
+    def _tokens(self, texts: list[str]) -> list[list[int]]:
+        limit = min(self.max_tokens, int(self._tokenizer.model_max_length))
+        with quiet():
+            found = self._tokenizer(texts, truncation=True, max_length=limit)["input_ids"]
+        return [list(ids) or [self._padding] for ids in found]
+
+    def _forward(self, tokens: list[list[int]]) -> FloatArray:
+        """Return the pooled vectors of one batch, (B, D)."""
+        import torch
+
+        ids, mask = _pad(tokens, self._padding)
+        batch = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+        with inference(settle(self.precision)):
+            if hasattr(self._model, "get_text_features"):
+                vectors = pooled(self._model.get_text_features(**batch)).float()
+            else:
+                hidden = self._model(**batch).last_hidden_state.float()  # (B, T, D)
+                vectors = _pool(hidden, batch["attention_mask"], self._pooling)
+            if self.normalise:
+                vectors = torch.nn.functional.normalize(vectors, dim=1)
+        return np.asarray(vectors.numpy(), np.float32)
+
+    @cached_property
+    def _model(self) -> Any:  # noqa: ANN401
+        model = self.source.load_model()
+        return model.get_encoder() if model.config.is_encoder_decoder else model
+
+    @cached_property
+    def _tokenizer(self) -> Any:  # noqa: ANN401
+        from transformers import AutoTokenizer
+
+        return self.source.load(AutoTokenizer)
+
+    @property
+    def _padding(self) -> int:
+        # Decoders often have no padding token; what is masked out may be any token.
+        return int(self._tokenizer.pad_token_id or 0)
+
+    @cached_property
+    def _pooling(self) -> Literal["mean", "cls", "last"]:
+        if self.pooling != "auto":
+            return self.pooling
+        own = _own_pooling(self.source)
+        return own or ("last" if _is_decoder(self._model.config) else "mean")
+
+
+def _pad(
+    tokens: list[list[int]], padding: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return ids and mask of texts padded on the right, (B, T) each."""
+    width = max(map(len, tokens))
+    lengths = np.array([len(ids) for ids in tokens])
+    mask = (np.arange(width) < lengths[:, None]).astype(np.int64)
+    ids = np.full(mask.shape, padding, np.int64)
+    ids[mask.astype(bool)] = np.concatenate([np.asarray(row) for row in tokens])
+    return ids, mask
+
+
+def _pool(hidden: Any, mask: Any, pooling: Literal["mean", "cls", "last"]) -> Any:  # noqa: ANN401
+    """Return one vector per text from token vectors (B, T, D) and their mask (B, T)."""
+    if pooling == "cls":
+        return hidden[:, 0]
+    if pooling == "last":
+        return hidden[range(len(hidden)), mask.sum(dim=1) - 1]
+    kept = mask[..., None].float()
+    return (hidden * kept).sum(dim=1) / kept.sum(dim=1)
+
+
+def _own_pooling(source: Source) -> Literal["mean", "cls", "last"] | None:
+    """Return the pooling that a sentence-transformers model states for itself."""
+    from transformers.utils import cached_file
+
+    with quiet():
+        file = cached_file(
+            source.path,
+            "1_Pooling/config.json",
+            revision=source.commit,
+            local_files_only=source.local_files_only or source.commit is None,
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=False,
+        )
+    if file is None:
+        return None
+    stated = json.loads(Path(file).read_text(encoding="utf-8"))
+    keys: dict[Literal["mean", "cls", "last"], str] = {
+        "cls": "pooling_mode_cls_token",
+        "mean": "pooling_mode_mean_tokens",
+        "last": "pooling_mode_lasttoken",
+    }
+    return next((way for way, key in keys.items() if stated.get(key)), None)
+
+
+def _is_decoder(config: Any) -> bool:  # noqa: ANN401
+    """Return whether a model reads from left to right only."""
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL,
+    )
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED,
+    )
+
+    if config.is_encoder_decoder:
+        return False
+    stated = bool(getattr(config, "is_decoder", False))
+    return stated or (config.model_type in CAUSAL and config.model_type not in MASKED)
+
+
+def minilm(
+    *, max_tokens: int = 256, precision: Precision = "auto", batch: int = 32
+) -> TransformerText:
+    """Return the embedded text encoder: all-MiniLM-L6-v2, 384 numbers, in English."""
+    source = Source("minilm", wheel=True)
+    return TransformerText(
+        source, "minilm", max_tokens=max_tokens, precision=precision, batch=batch
+    )
+
+
+def hub_text(
+    place: str,
+    *,
+    revision: str | None = None,
+    local_files_only: bool = False,
+    pooling: Pooling = "auto",
+    max_tokens: int = 256,
+    prefix: str = "",
+    normalise: bool = True,
+    precision: Precision = "auto",
+    batch: int = 32,
+) -> TransformerText:
+    """Return the encoder of a model on the hub or in a folder; options as in `TransformerText`."""
+    source = Source(place, revision, local_files_only)
+    name = "hf-" + place.rstrip("/").split("/")[-1]
+    return TransformerText(source, name, pooling, max_tokens, prefix, normalise, precision, batch)
