@@ -1,6 +1,5 @@
 """`slategym doctor`: what this installation is made of, and whether an environment steps."""
 
-import importlib.metadata
 import importlib.util
 import os
 import platform
@@ -81,6 +80,8 @@ def usable_cores() -> int:
 
 
 def _version(name: str) -> str | None:
+    import importlib.metadata
+
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
