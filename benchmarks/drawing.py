@@ -1,6 +1,7 @@
 """How figures look and how they are saved: one drawing, as PNG, SVG, and SVG for the report."""
 
 import io
+import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.text import Annotation
+from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
 from slategym.files import write_atomic, write_text
@@ -96,16 +97,17 @@ def colours(names: Sequence[str]) -> dict[str, str]:
 
 def save(figure: Figure, folder: Path, name: str, title: str, caption: str) -> Drawing:
     """Write ``name.png`` and ``name.svg`` and return the figure for the page."""
+    figure.draw_without_rendering()  # type: ignore[no-untyped-call]
+    figure.set_layout_engine("none")  # settled once, not again for each format
     write_atomic(
         folder / f"{name}.png",
         lambda path: figure.savefig(path, format="png", dpi=160, facecolor="white"),
     )
-    metadata = {"Date": None, "Creator": None}
-    plain, clear = io.StringIO(), io.StringIO()
-    figure.savefig(plain, format="svg", facecolor="white", metadata=metadata)
-    figure.savefig(clear, format="svg", transparent=True, metadata=metadata)
-    write_text(folder / f"{name}.svg", plain.getvalue())
-    return Drawing(name, title, caption, _for_page(clear.getvalue(), name, title))
+    stream = io.StringIO()
+    figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = stream.getvalue()
+    write_text(folder / f"{name}.svg", svg.replace("<svg ", '<svg style="background: white" ', 1))
+    return Drawing(name, title, caption, _for_page(svg, name, title))
 
 
 def _for_page(svg: str, name: str, title: str) -> str:
@@ -142,75 +144,67 @@ def place_labels(
     figure = axes.figure
     figure.canvas.draw()  # type: ignore[union-attr]  # settles the layout before measuring
     frame = axes.get_window_extent()
+    pixels = figure.dpi / 72.0
     dots = [axes.transData.transform(point) for point in points]
-    taken = [Bbox.from_bounds(x - 7, y - 7, 14, 14) for x, y in dots]
+    half = 6.0 * pixels
+    taken = [Bbox.from_extents(x - half, y - half, x + half, y + half) for x, y in dots]
     labels = []
-    for point, text, tint in zip(points, texts, tints, strict=True):
-        best: tuple[float, Annotation] | None = None
-        for offset in _offsets():
-            label = _annotate(axes, point, text, tint, offset)
-            box = label.get_window_extent().expanded(1.02, 1.1)
-            cost = _cost(box, taken, frame)
-            if best is None or cost < best[0]:
-                if best is not None:
-                    best[1].remove()
-                best = (cost, label)
-            else:
-                label.remove()
-            if cost == 0.0:
-                break
-        if best is not None:
-            taken.append(best[1].get_window_extent())
-            labels.append(best[1])
+    for point, (x, y), text, tint in zip(points, dots, texts, tints, strict=True):
+        label = axes.annotate(
+            text,
+            point,
+            (0.0, 0.0),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            color=tint,
+            fontsize=8.5,
+            fontweight="bold",
+        )
+        size = Text.get_window_extent(label)
+        best = min(
+            (
+                (_cost(box, taken, frame), place, dx, dy, box)
+                for place, (dx, dy) in enumerate(_offsets(size.width, size.height, pixels))
+                for box in [_around(x + dx, y + dy, size)]
+            ),
+            key=lambda entry: entry[:2],
+        )
+        label.set_position((best[2] / pixels, best[3] / pixels))
+        taken.append(best[4])
+        labels.append(label)
     return labels
 
 
-def _offsets() -> Iterator[tuple[float, float, str, str]]:
-    """Yield places for a label: shift in points, horizontal and vertical alignment."""
-    for far in (8.0, 16.0, 26.0, 38.0, 52.0):
-        yield from (
-            (far, 0.0, "left", "center"),
-            (-far, 0.0, "right", "center"),
-            (0.0, far, "center", "bottom"),
-            (0.0, -far, "center", "top"),
-            (far, far, "left", "bottom"),
-            (far, -far, "left", "top"),
-            (-far, far, "right", "bottom"),
-            (-far, -far, "right", "top"),
-        )
+def _offsets(width: float, height: float, pixels: float) -> Iterator[tuple[float, float]]:
+    """Yield shifts in pixels of a label's centre from its point, near ones first.
+
+    Args:
+        width: of the label, in pixels.
+        height: of the label, in pixels.
+        pixels: in a point.
+    """
+    for gap in (8.0, 14.0, 22.0, 32.0, 44.0, 58.0, 74.0):
+        across, up = gap * pixels + width / 2.0, gap * pixels + height / 2.0
+        for angle in (0.0, 0.5, 1.0, 1.5, 0.25, 0.75, 1.25, 1.75, 0.125, 0.875, 1.125, 1.875):
+            yield across * math.cos(math.pi * angle), up * math.sin(math.pi * angle)
 
 
-def _annotate(
-    axes: Axes,
-    point: tuple[float, float],
-    text: str,
-    tint: str,
-    offset: tuple[float, float, str, str],
-) -> Annotation:
-    """Return a label at an offset in points, with a thin line to its point when far away."""
-    dx, dy, horizontal, vertical = offset
-    far = max(abs(dx), abs(dy)) > 12.0
-    return axes.annotate(
-        text,
-        point,
-        (dx, dy),
-        textcoords="offset points",
-        ha=horizontal,
-        va=vertical,
-        color=tint,
-        fontsize=8.5,
-        fontweight="bold",
-        arrowprops={"arrowstyle": "-", "color": tint, "lw": 0.6, "shrinkB": 4} if far else None,
-    )
+def _around(x: float, y: float, size: Bbox) -> Bbox:
+    """Return a box of a size about a centre, with a little air."""
+    wide, high = size.width / 2.0 + 2.0, size.height / 2.0 + 1.0
+    return Bbox.from_extents(x - wide, y - high, x + wide, y + high)
 
 
 def _cost(box: Bbox, taken: Sequence[Bbox], frame: Bbox) -> float:
     """Return how many square pixels of a label are covered or outside the axes."""
-    area = float(box.width * box.height)
-    inside = Bbox.intersection(box, frame)
-    outside = area - (float(inside.width * inside.height) if inside is not None else 0.0)
-    covered = 0.0
-    for other in taken:
-        common = Bbox.intersection(box, other)
-        covered += float(common.width * common.height) if common is not None else 0.0
-    return covered + 4.0 * max(0.0, outside - 1e-6)
+    return sum(_shared(box, other) for other in taken) + 4.0 * max(
+        0.0, box.width * box.height - _shared(box, frame) - 1e-6
+    )
+
+
+def _shared(box: Bbox, other: Bbox) -> float:
+    """Return the area two boxes have in common."""
+    wide = min(box.x1, other.x1) - max(box.x0, other.x0)
+    high = min(box.y1, other.y1) - max(box.y0, other.y0)
+    return float(max(0.0, wide) * max(0.0, high))

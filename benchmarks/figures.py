@@ -238,18 +238,17 @@ def exposure(results: Results) -> tuple[Figure, str, str, str]:
 
 def learning(results: Results) -> tuple[Figure, str, str, str] | None:
     """Return the learning curves of the trained agents, with the baselines as level lines."""
-    curves = [curve for curve in results["curves"] if curve["return"]["frames"]]
+    curves = [curve for curve in results["curves"] if curve["exploring"]["frames"]]
     if not curves:
         return None
     rows, tint = _policies(results)
     figure, axes = canvas()
     for curve in curves:
-        axes.plot(
-            np.asarray(curve["return"]["frames"]) / 1_000,
-            curve["return"]["values"],
-            color=tint[curve["name"]],
-            label=curve["name"],
-        )
+        colour = tint[curve["name"]]
+        met, fixed = curve["exploring"], curve["evaluation"]
+        axes.plot(np.asarray(met["frames"]) / 1_000, met["values"], color=colour, lw=0.9, alpha=0.5)
+        frames = np.asarray(fixed["frames"]) / 1_000
+        axes.plot(frames, fixed["values"], "o-", color=colour, ms=4, label=curve["name"])
     for row in rows:
         if row["kind"] != "agent":
             level = row["metrics"]["return"]["estimate"]
@@ -261,8 +260,8 @@ def learning(results: Results) -> tuple[Figure, str, str, str] | None:
         figure,
         "learning",
         "Learning curves",
-        "Return during training, on training users and with exploring slates. Dashed: the other "
-        "policies' mean return in this benchmark, on its users; compare heights with that in mind.",
+        "Dots: best slates on fixed training users. Thin line: exploring slates met in training. "
+        "Dashed: the other policies' mean return in this benchmark, whose users are others.",
     )
 
 

@@ -254,7 +254,7 @@ def _manifest(results: dict[str, Any]) -> list[tuple[str, str]]:
         for key in open_keys
     ]
     world = results["world"]
-    pairs = [
+    return [
         ("World", f"{world['name']}, sha256 {world['hash']}"),
         ("Source", world["source"] or "not stated"),
         ("Licence of the data", world["licence"] or "not stated"),
@@ -265,4 +265,3 @@ def _manifest(results: dict[str, Any]) -> list[tuple[str, str]]:
         ("Versions", f"{versions}, Python {made['python']}"),
         ("Machine", f"{made['platform']}, {made['cpus']} CPUs"),
     ]
-    return pairs

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from slategym.envs.vector import SlateVectorEnv
 from slategym.envs.world import World
 from slategym.errors import UsageError
 from slategym.progress import Progress, Silent
@@ -72,13 +73,7 @@ class Trajectories:
         return {name: np.ascontiguousarray(getattr(self, name)) for name in names}
 
 
-def make_env(
-    world: World,
-    *,
-    variant: str,
-    num_envs: int,
-    **options: Any,  # noqa: ANN401
-) -> Any:  # noqa: ANN401
+def make_env(world: World, *, variant: str, num_envs: int, **options: Any) -> SlateVectorEnv:  # noqa: ANN401
     """Return the batched env of a variant over a world, ``ids`` observations.
 
     Args:
@@ -86,20 +81,12 @@ def make_env(
         variant: a registered id.
         num_envs: number of user streams B.
         options: env keywords; those that are ``None`` are left to the variant.
+
+    Raises:
+        UsageError: an unknown variant, keyword or value.
     """
-    import gymnasium
-
-    import slategym.envs  # registers the ids  # noqa: F401
-
     chosen = {key: value for key, value in options.items() if value is not None}
-    return gymnasium.make_vec(
-        variant,
-        num_envs=num_envs,
-        vectorization_mode="vector_entry_point",
-        world=world,
-        observation="ids",
-        **chosen,
-    )
+    return SlateVectorEnv(num_envs, variant=variant, world=world, observation="ids", **chosen)
 
 
 def rollout(
@@ -159,7 +146,7 @@ def rollout(
 
 def _run(
     policy: RolloutPolicy,
-    env: Any,  # noqa: ANN401
+    env: SlateVectorEnv,
     users: int,
     seed: int,
     privileged: bool,

@@ -1,6 +1,7 @@
 """Runs policies over the same users with the same luck, cell by cell, and resumes."""
 
 import hashlib
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from slategym.agents.policy import make_policy
+from slategym.agents.run_folder import RunFolder
 from slategym.benchmarks.analysis import PolicyRuns, analyse
 from slategym.benchmarks.cells import CellJournal, CellRecord, cell_key
 from slategym.benchmarks.curves import read_curve
@@ -79,7 +81,7 @@ def run_benchmark(
     num_candidates: int | None = None,
     horizon: int | None = None,
     split: str = "held_out",
-    variant: str = "slategym/World-v0",
+    variant: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Run every (policy, seed) cell that ``out`` does not hold yet and write ``results.json``.
@@ -95,11 +97,12 @@ def run_benchmark(
         out: the BENCH folder.
         users: user streams for each seed.
         seeds: first halves of the user streams' names.
-        slate_size: slots K; ``None`` leaves it to the variant, like the next two.
+        slate_size: slots K; ``None`` takes what the first run was trained with, else leaves it
+            to the variant, like the next two.
         num_candidates: candidates C.
         horizon: most steps of a session.
         split: "held_out", "train" or "all" users.
-        variant: a registered env id.
+        variant: a registered env id; ``None`` takes that of the first run, else World-v0.
         progress: hears of ended sessions.
 
     Returns:
@@ -110,12 +113,19 @@ def run_benchmark(
         DataError: a RUN folder is not one, or ``cells.jsonl`` is damaged.
     """
     folder, told = Path(out), progress or Silent()
-    settings = _settings(
-        world, variant, users, split, slate_size, num_candidates=num_candidates, horizon=horizon
-    )
     contenders = _contenders(policies, runs)
     if not contenders or not seeds:
         raise UsageError("a benchmark needs at least one policy or run, and at least one seed.")
+    trained = _trained_with(contenders)
+    settings = _settings(
+        world,
+        variant or trained.get("variant") or "slategym/World-v0",
+        users,
+        split,
+        slate_size=slate_size or trained.get("slate_size"),
+        num_candidates=num_candidates or trained.get("num_candidates"),
+        horizon=horizon or trained.get("horizon"),
+    )
     _claim(folder, settings)
     journal = CellJournal(folder)
     records = _run_missing(world, contenders, seeds, settings, journal, told)
@@ -162,23 +172,20 @@ def read_results(folder: Path | str) -> dict[str, Any]:
     return results
 
 
-def _settings(
-    world: World,
-    variant: str,
-    users: int,
-    split: str,
-    slate_size: int | None,
-    **options: int | None,
-) -> Settings:
+def _trained_with(contenders: Sequence[Contender]) -> dict[str, Any]:
+    """Return the training options of the first run, nothing without one."""
+    run = next((one.run for one in contenders if one.run is not None), None)
+    return {} if run is None else dict(read_json(RunFolder(run).agent)["config"])
+
+
+def _settings(world: World, variant: str, users: int, split: str, **sizes: int | None) -> Settings:
     """Return the settings, asking the variant for what was left open."""
     if users < 1:
         raise UsageError(f"users is {users}; a benchmark needs at least 1.")
-    env = make_env(
-        world, variant=variant, num_envs=1, slate_size=slate_size, users=split, **options
-    )
+    env = make_env(world, variant=variant, num_envs=1, users=split, **sizes)
     try:
         shape = env.single_action_space.shape
-        described = repr(env.unwrapped.variant)
+        described = json.dumps(env.variant.to_json(), sort_keys=True)
     finally:
         env.close()
     return Settings(
@@ -188,8 +195,8 @@ def _settings(
         users=users,
         split=split,
         slate_size=int(shape[0]) if shape else 1,
-        num_candidates=options["num_candidates"],
-        horizon=options["horizon"],
+        num_candidates=sizes["num_candidates"],
+        horizon=sizes["horizon"],
     )
 
 
@@ -221,7 +228,7 @@ def _contenders(policies: Sequence[str], runs: Sequence[Path | str]) -> list[Con
     found = [Contender(name, None, f"policy:{name}") for name in policies]
     for entry in runs:
         run = Path(entry)
-        weights, described = run / "policy.safetensors", run / "agent.json"
+        described, weights = RunFolder(run).agent, RunFolder(run).weights
         missing = next((p for p in (described, weights) if not p.exists()), None)
         if missing is not None:
             raise DataError(
@@ -288,7 +295,7 @@ def _load(contender: Contender, world: World, settings: Settings) -> RolloutPoli
         return make_policy(contender.name, world, settings.slate_size)
     from slategym.agents.trained import load_agent
 
-    return load_agent(contender.run, world)
+    return load_agent(contender.run, world, name=contender.name, slate_size=settings.slate_size)
 
 
 def _run_cell(
