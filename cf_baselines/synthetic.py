@@ -211,8 +211,9 @@ How it was made. Each item has a theme (sea, space, forest, city, desert, kitche
 railway, garden, library), a mood (calm, joyful, melancholy, tense, dreamy, fierce), a tempo and
 an era. A grammar writes title and description from them, the poster draws them, and a small
 band plays them. Each user belongs to one of eight kinds of people, and differs from the others
-of that kind. A rating is the mean, plus the user's leniency (10 % of the variance), the item's
-quality (20 %), the user's taste for the item's attributes, which drifts over the year (35 %),
-and chance (35 %), rounded and kept between 1 and 5. Well-known items and items to a user's
+of that kind. A rating is the mean, plus the user's leniency, the item's quality, the user's taste
+for the item's attributes, which drifts over the year, and chance, rounded and kept between 1 and
+5. Over all pairs of user and item these four make 10, 20, 35 and 35 % of the variance; over the
+ratings here a little differently, since well-known items and items to a user's
 taste are rated more often. Some items have no rating, some no picture or no sound.
 """
