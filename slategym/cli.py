@@ -3,6 +3,7 @@
 Nothing heavy is imported here: a command imports what it runs, so that `--help` stays instant.
 """
 
+import os
 import sys
 import traceback
 from itertools import pairwise
@@ -115,10 +116,9 @@ def _wrong_use(error: Any, arguments: list[str]) -> str:  # noqa: ANN401 - see `
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    code = run(sys.argv[1:])
     try:
-        code = run(sys.argv[1:])
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, `head` perhaps, has seen enough
-        sys.stdout = None  # type: ignore[assignment]
-        code = 0
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
     sys.exit(code)

@@ -112,7 +112,8 @@ def build(
     """
     check_output(out, "world.json", "a world")
     chosen = pairs(columns, "--columns", "--columns item_id=asin")
-    encoders = pairs(encoder, "--encoder", "--encoder text=minilm") or None
+    encoders = pairs(encoder, "--encoder", "--encoder text=minilm")
+    check_encoders(encoders)
     with progress_on_stderr() as progress, TemporaryDirectory(prefix="slategym-") as scratch:
         sources = Sources(movielens, posters, log, items, users, demo)
         inputs = load_inputs(sources, chosen, Path(scratch), progress)
@@ -123,7 +124,7 @@ def build(
             out,
             progress,
             name=name,
-            encoders=encoders,
+            encoders=encoders or None,
             factors=factors,
             held_out_users=held_out,
             seed=seed,
@@ -190,6 +191,20 @@ def load_inputs(
         given, missing = ("--items", "--log") if sources.log is None else ("--log", "--items")
         raise UsageError(f"{given} needs {missing} FILE beside it.")
     return file_inputs(sources.log, sources.items, sources.users, columns)
+
+
+def check_encoders(encoders: Mapping[str, str]) -> None:
+    """Refuse an encoder that does not exist before any work is done; nothing is loaded.
+
+    Raises:
+        UsageError: an unknown modality or encoder, or one of another modality.
+    """
+    if encoders:
+        from slategym.encoders.base import make_encoder
+
+        for modality, name in encoders.items():
+            if name:  # "" leaves the modality out
+                make_encoder(name, modality=modality)  # type: ignore[arg-type]
 
 
 def movielens_inputs(folder: Path, posters: Path | None) -> Inputs:

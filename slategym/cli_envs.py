@@ -54,22 +54,21 @@ def show(
 
     variant = get_variant(variant_id)
     env = SlateEnv(variant=variant, world=world)
-    spaces = {
-        "observation": {key: brief(box) for key, box in env.observation_space.spaces.items()},
-        "action": str(env.action_space),
-    }
+    observation = {key: brief(box) for key, box in env.observation_space.spaces.items()}
+    action = str(env.action_space)
     name = env.world.info.name
     env.close()
     if as_json:
         document = {"variant": variant.to_json(), "parameters": variant.parameters}
-        print_json({**document, "spaces": spaces, "spaces_of_world": name})
+        spaces = {"world": name, "observation": observation, "action": action}
+        print_json({**document, "spaces": spaces})
         return
     print(f"{variant.id}: {variant.description}")
     print_table("", ["parameter", "value", "meaning"], parameter_rows(variant), first_left=3)
     print(f"observation, in world {name}")
-    for key, space in spaces["observation"].items():
+    for key, space in observation.items():
         print(f"  {key:<17} {space}")
-    print(f"action\n  {spaces['action']}")
+    print(f"action\n  {action}")
 
 
 def parameter_rows(variant: "Variant") -> list[list[str]]:
