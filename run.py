@@ -38,7 +38,7 @@ LOG = VENV / "install.log"
 OURS = VENV / "slategym-made-this"  # this folder may be removed and made again
 TORCH = os.environ.get("SLATEGYM_TORCH") or "torch==2.13.0"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"  # wheels without 3 GB of GPU libraries
-FREE_BYTES = 1_500_000_000  # what an installation with the CPU build of torch takes, about
+FREE_BYTES = 2_000_000_000  # what an installation with the CPU build of torch takes, about
 
 LINT = (
     ("-m", "ruff", "check", "."),
@@ -118,7 +118,7 @@ def make_venv() -> None:
     if free < FREE_BYTES:
         raise SetupError(
             f"the disk is too full: {free / 1e9:.1f} GB are free at {VENV} and about "
-            f"{FREE_BYTES / 1e9:.1f} GB are needed."
+            f"{FREE_BYTES / 1e9:.0f} GB are needed."
         )
     OURS.touch()
     run_logged([sys.executable, "-m", "venv", str(VENV)], "the virtual environment")
@@ -145,7 +145,7 @@ def cause(said: str, what: str, code: int) -> str:
     if any(sign in said for sign in DISK_FULL):
         return (
             f"the disk is full: installing {what} found no space left in {VENV} or in the "
-            "temporary folder; make room (about 1.5 GB) and run this again"
+            f"temporary folder; make room (about {FREE_BYTES / 1e9:.0f} GB) and run this again"
         )
     if any(sign in said for sign in NO_NETWORK):
         return (
@@ -241,7 +241,7 @@ def replace_process(command: list[str]) -> int:
 def lint() -> int:
     """Run ruff and mypy over the repository; return the first exit code that is not 0."""
     for command in LINT:
-        print(" ".join(command), flush=True)
+        print(" ".join(command).removeprefix("-m "), flush=True)
         code = subprocess.call([str(PYTHON), *command], cwd=ROOT)
         if code != 0:
             return code
