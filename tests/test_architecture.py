@@ -30,7 +30,7 @@ _SIMULATED = _FITTED | {"gymnasium", "numba"}
 _LEARNED = _SIMULATED | {"torch", "stable_baselines3", "safetensors"}
 THIRD_PARTIES = {
     "encoders": _DATA,
-    "cf_baselines": _FITTED,
+    "cf_baselines": _FITTED | {"PIL"},  # the demo's posters are drawn with Pillow
     "envs": _SIMULATED,
     "agents": _LEARNED,
     "benchmarks": _LEARNED | {"jinja2", "matplotlib", "plotly"},
