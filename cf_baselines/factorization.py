@@ -200,7 +200,8 @@ def fit_rating_model(
         rows: Rows to fit on; all for ``None``. Nothing else of the log's values is looked at.
         factors: F, at least 1.
         seed: For the start values and the sampled negatives.
-        audience: Features of who interacted with an item that inform its prior; 0 for none.
+        audience: Features of who interacted with an item that inform its prior, at most one
+            for 20 items; 0 for none.
             30 was chosen on rows held out of ML-100K's u1.base. Not used for implicit logs, where
             they would hold the answer.
         item_features: (I, D) optional features of the items, say of their content, that inform
@@ -274,10 +275,10 @@ class _Fit:
                 learn = round_ > WARM_UP
                 self.users, _ = update(self.user_side, self.items, self.user_prior, self.tau)
                 if learn:
-                    self.user_prior = refit_prior(self.users, self.user_features)
+                    self.user_prior = refit_prior(self.users, self.user_features, self.user_prior)
                 self.items, error = update(self.item_side, self.users, self.item_prior, self.tau)
                 if learn:
-                    self.item_prior = refit_prior(self.items, self.item_features)
+                    self.item_prior = refit_prior(self.items, self.item_features, self.item_prior)
                     self.tau = n / max(error, 1e-6 * n)
                 progress.advance("fit rating model")
                 calm = calm + 1 if learn and abs(self.tau / before - 1) < tolerance else 0

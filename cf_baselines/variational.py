@@ -27,6 +27,9 @@ Array = npt.NDArray[np.float64]
 
 # Rows handled at once, so that memory for second moments stays bounded for large sides.
 CHUNK = 16384
+# Entities for each audience feature: more features than this would fit their noise, and the last
+# singular vectors of a small table are not well defined.
+ENTITIES_EACH = 20
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,11 @@ class Posterior:
 
 @dataclass(frozen=True)
 class Prior:
-    """Prior means of each entity, (E, G), and the precision they share, (G, G)."""
+    """Prior means of each entity, (E, G), the precision they share, (G, G), and the map's ridge."""
 
     mean: Array
     precision: Array
+    ridge: float = 1.0
 
 
 def make_side(rows: npt.ArrayLike, columns: npt.ArrayLike, values: Array, shape: Any) -> Side:  # noqa: ANN401
@@ -111,25 +115,37 @@ def update(side: Side, other: Posterior, prior: Prior, tau: float) -> tuple[Post
     return Posterior(np.concatenate(means), np.concatenate(covariances)), error
 
 
-def refit_prior(posterior: Posterior, features: Array, ridge: float = 1.0) -> Prior:
+def refit_prior(posterior: Posterior, features: Array, before: Prior) -> Prior:
     """Return the prior that fits the posterior best: a linear map of features, one covariance.
+
+    The map has a Gaussian prior itself, with the entities' covariance and one precision, the
+    ridge (Simm et al. 2017, equation 6). The ridge is set by empirical Bayes, so that features
+    that say nothing are not listened to.
 
     Args:
         posterior: Gaussians of the side, E entities.
         features: (E, 1 + D), the first column all ones; standardised otherwise.
-        ridge: Penalty on the map, not on its constant, in units of one entity.
+        before: The prior of the last round; its ridge is where this one starts.
     """
-    penalty = ridge * np.eye(features.shape[1])
-    penalty[0, 0] = 0.0
-    weights = np.linalg.solve(features.T @ features + penalty, features.T @ posterior.mean)
+    count, size = features.shape[1], posterior.mean.shape[1]
+    penalty = np.diag([0.0] + [before.ridge] * (count - 1))
+    inverse = np.linalg.inv(features.T @ features + penalty)
+    weights = inverse @ (features.T @ posterior.mean)
     mean = features @ weights
     gap = posterior.mean - mean
-    covariance = (gap.T @ gap + posterior.covariance.sum(axis=0)) / len(gap)
-    return Prior(mean, np.linalg.inv(covariance))
+    # The map's rows share the covariance, so they count as evidence on it; their number cancels
+    # against what the uncertainty of the map adds.
+    spread = gap.T @ gap + posterior.covariance.sum(axis=0)
+    spread += before.ridge * weights[1:].T @ weights[1:]
+    precision = np.linalg.inv(spread / len(gap))
+    moment = float(((weights[1:] @ precision) * weights[1:]).sum())
+    moment += size * float(np.trace(inverse[1:, 1:]))
+    ridge = size * (count - 1) / moment if count > 1 else before.ridge
+    return Prior(mean, precision, float(np.clip(ridge, 1e-3, 1e9)))
 
 
 def audience_features(side: Side, count: int) -> Array:
-    """Return (E, 1 + count) features of who rated what, whatever the value they gave.
+    """Return (E, 1 + at most count) features of who rated what, whatever the value they gave.
 
     The leading singular vectors of the pattern, both sides scaled by one over the root of their
     counts, plus the log of the count. That who rates an item says much about how it is liked is
@@ -142,7 +158,7 @@ def audience_features(side: Side, count: int) -> Array:
         @ side.pattern
         @ sparse.diags_array(np.maximum(others, 1) ** -0.5)
     )
-    rank = min(count, min(scaled.shape) - 1)
+    rank = min(count, max(scaled.shape[0] // ENTITIES_EACH, 1), min(scaled.shape) - 1)
     log_count = np.log1p(counts)[:, None]
     if rank < 1:
         return standardise(log_count)
