@@ -149,7 +149,7 @@ class RecommendationFeaturesLoss(AuxLoss):
         slate, filled = targets["slate"], (targets["slate"] >= 0).float()
         product = self.users[targets["user"]][:, None] * F.embedding(slate.clamp_min(0), self.items)
         truth = ((product - self.mean) / self.std).clamp(-JOINT_LIMIT, JOINT_LIMIT)  # (B, K, F)
-        joint = self.user_side(core.state)[:, None] * self.item_side(core.items)
+        joint = self.user_side(core.state)[:, None] * self.item_side(core.items.rows())
         result = _mean((joint - truth).square().sum(-1), filled)
         plain = _mean(truth.square().sum(-1), filled)
         self.parts = {"relative": (result / plain.clamp_min(1e-6)).detach()}

@@ -5,27 +5,31 @@ from typing import Any
 
 import torch
 
+from slategym.agents.embeddings import CandidateItems
+
 
 @dataclass(frozen=True)
 class Core:
     """The shared representation and what was read from it."""
 
     state: torch.Tensor  # (B, W) trunk output h
-    items: torch.Tensor  # (B, C, E) candidate embeddings z
+    items: CandidateItems  # (B, C) candidate embeddings z
     scores: torch.Tensor  # (B, C) natural-log odds of the Plackett-Luce slate
     value: torch.Tensor  # (B, 1)
     response: torch.Tensor | None  # (B, C, 2) predicted click logit and centred rating
 
     def shown(self, actions: torch.Tensor) -> "Core":
         """Return the same pass restricted to the slate ``(B, K)``: C becomes K."""
-        index = actions.long()[..., None]
+        actions = actions.long()
         response = self.response
+        if response is not None:
+            response = response.gather(1, actions[..., None].expand(-1, -1, 2))
         return Core(
             state=self.state,
-            items=self.items.gather(1, index.expand(-1, -1, self.items.shape[-1])),
-            scores=self.scores.gather(1, actions.long()),
+            items=self.items.at(actions),
+            scores=self.scores.gather(1, actions),
             value=self.value,
-            response=None if response is None else response.gather(1, index.expand(-1, -1, 2)),
+            response=response,
         )
 
 

@@ -142,23 +142,16 @@ class ObservationFeatures(nn.Module):
         columns = []
         for name in DOT_BLOCKS:
             start, stop = self.tables.blocks[name]
-            block = candidates[..., start:stop] / (stop - start) ** 0.5
-            columns += [
-                _dot(block, history.liked[:, start:stop]),
-                _dot(block, history.passed[:, start:stop]),
-            ]
+            past = torch.stack([history.liked, history.passed], 1)[..., start:stop]
+            columns.append(_dot(candidates[..., start:stop], past) / (stop - start) ** 0.5)
         start, stop = self.tables.blocks["topics"]
-        topics, size = candidates[..., start:stop], stop - start
-        exposure = obs["context"].float()[:, CONTEXT_SCALARS:]
-        columns += [
-            _dot(topics, history.liked[:, start:stop]),
-            _dot(topics, exposure[:, :size]),
-            _dot(topics, exposure[:, size : 2 * size]),
-        ]
+        exposure = obs["context"].float()[:, CONTEXT_SCALARS:].unflatten(1, (2, stop - start))
+        past = torch.cat([history.liked[:, None, start:stop], exposure], 1)  # (B, 3, Z)
+        columns.append(_dot(candidates[..., start:stop], past))
         start, stop = self.tables.blocks["prior"]
-        prior = candidates[..., start:stop]
-        predicted = self._predicted(obs["candidates"], candidates, history)
-        return torch.cat([torch.stack(columns, -1), prior, predicted[..., None]], -1)
+        columns.append(candidates[..., start:stop])
+        columns.append(self._predicted(obs["candidates"], candidates, history)[..., None])
+        return torch.cat(columns, -1)
 
     def _predicted(
         self, items: torch.Tensor, vectors: torch.Tensor, history: History
@@ -173,6 +166,6 @@ class ObservationFeatures(nn.Module):
         return (folded[..., 0] + affinity) / self.tables.score_std
 
 
-def _dot(items: torch.Tensor, user: torch.Tensor) -> torch.Tensor:
-    """Return the dot products ``(B, C)`` of items ``(B, C, n)`` and a user vector ``(B, n)``."""
-    return (items @ user[..., None])[..., 0]
+def _dot(items: torch.Tensor, users: torch.Tensor) -> torch.Tensor:
+    """Return dot products ``(B, C, n)`` of items ``(B, C, D)`` and n user vectors ``(B, n, D)``."""
+    return items @ users.transpose(1, 2)

@@ -4,17 +4,21 @@ from collections.abc import Mapping
 from typing import Any, Literal, cast
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from gymnasium import spaces
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import nn
 
 from slategym.agents.aux_losses import AuxLoss, RatingLoss, Targets, make_aux_losses
 from slategym.agents.core import Core, join
+from slategym.agents.embeddings import CandidateItems
 from slategym.agents.features import Obs, ObservationFeatures
 from slategym.agents.item_tables import PublicTables
 from slategym.agents.slates import PlackettLuce
 from slategym.errors import UsageError
+
+# The weights of direct inputs start at 0 and Adam moves each by about the learning rate per step;
+# the gain lets them reach the size of a decided score within some ten rollouts.
+DIRECT_GAIN = 4.0
 
 RankBy = Literal["policy", "response"]
 
@@ -90,8 +94,8 @@ class SlatePolicy(ActorCriticPolicy):
         )
         self.aux_losses = make_aux_losses(self.aux_weights, width, embedding, self.tables)
         if RatingLoss.name in self.aux_losses:
+            # Its bias, common to all users, is the item's own term.
             self.response_query = nn.Linear(width, 2 * embedding)
-            self.response_item = nn.Linear(embedding, 2)
             self.response_user = nn.Linear(width, 2)
             self.response_match = _zeroed(self.features.match_size, 2)
             self.response_score = nn.Parameter(torch.zeros(2))
@@ -112,48 +116,51 @@ class SlatePolicy(ActorCriticPolicy):
             match = self.features.match(obs, vectors, history)  # (B, C, M)
         hidden = self.trunk(state)
         items = self._items(obs["candidates"], vectors)
-        value = self.value_net(torch.cat([hidden, items.mean(1)], -1))
-        response = self._response(hidden, items, match)
-        scores = self._scores(hidden, items, match, response)
+        value = self.value_net(torch.cat([hidden, items.mean()], -1))
+        products = items.dot(self._queries(hidden)).transpose(1, 2) / self.embedding**0.5
+        response = self._response(hidden, products, match)
+        scores = self._scores(products[..., 0], match, response)
         return Core(hidden, items, scores, value, response)
 
+    def _queries(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return what items are compared with ``(B, q, E)``: score, then click and rating."""
+        query = self.query(hidden)[:, None]
+        if RatingLoss.name not in self.aux_losses:
+            return query
+        response = self.response_query(hidden).unflatten(1, (2, self.embedding))
+        return torch.cat([query, response], 1)
+
     def _scores(
-        self,
-        hidden: torch.Tensor,
-        items: torch.Tensor,
-        match: torch.Tensor,
-        response: torch.Tensor | None,
+        self, product: torch.Tensor, match: torch.Tensor, response: torch.Tensor | None
     ) -> torch.Tensor:
         """Return scores ``(B, C)``."""
+        if response is None:
+            return product + DIRECT_GAIN * self.match_score(match)[..., 0]
+        # Detached: the policy gradient may weigh the prediction but not bend it.
+        predicted = response.detach()
         if self.rank_by == "response":
-            return cast("torch.Tensor", response)[..., 0].detach()
-        scores = (items @ self.query(hidden)[..., None])[..., 0] / self.embedding**0.5
-        scores = scores + self.match_score(match)[..., 0]
-        if response is not None:
-            # Detached: the policy gradient may weigh the prediction but not bend it.
-            scores = scores + response.detach() @ self.response_score
-        return scores
+            return predicted[..., 0]
+        direct = self.match_score(match)[..., 0] + predicted @ self.response_score
+        return product + DIRECT_GAIN * direct
 
     def _response(
-        self, hidden: torch.Tensor, items: torch.Tensor, match: torch.Tensor
+        self, hidden: torch.Tensor, products: torch.Tensor, match: torch.Tensor
     ) -> torch.Tensor | None:
         """Return predicted click logit and rating ``(B, C, 2)``, or None without a rating loss."""
         if RatingLoss.name not in self.aux_losses:
             return None
-        query = self.response_query(hidden).view(len(hidden), 2, self.embedding)
-        bilinear = items @ query.transpose(1, 2) / self.embedding**0.5
-        own = self.response_item(items) + self.response_user(hidden)[:, None]
-        return bilinear + own + self.response_match(match)
+        return products[..., 1:] + self.response_user(hidden)[:, None] + self.response_match(match)
 
-    def _items(self, candidates: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-        """Return candidate embeddings ``(B, C, E)``.
+    def _items(self, candidates: torch.Tensor, vectors: torch.Tensor) -> CandidateItems:
+        """Return candidate embeddings.
 
         A catalogue smaller than the batch of candidates is embedded once and gathered from;
         a larger one is never touched beyond the rows in the batch.
         """
         if candidates.is_floating_point() or candidates.numel() < len(self.features.table):
-            return self.item_net(vectors)
-        return F.embedding(candidates.long(), self._catalogue())
+            rows = self.item_net(vectors.flatten(0, 1))
+            return CandidateItems(rows, torch.arange(len(rows)).view(vectors.shape[:2]))
+        return CandidateItems(self._catalogue(), candidates.long())
 
     def _catalogue(self) -> torch.Tensor:
         """Return embeddings of the whole catalogue, kept while weights stand still."""

@@ -25,6 +25,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "gamma": (0, 1),
     "gae_lambda": (0, 1),
     "entropy": (0, 10),
+    "value": (0, 100),
     "clip_range": (1e-3, 10),
     "max_grad_norm": (1e-6, 1e6),
     "width": (1, 1e5),
@@ -79,6 +80,8 @@ class TrainConfig:
     """Of generalised advantage estimation."""
     entropy: float = 0.003
     """Weight of the entropy bonus."""
+    value: float = 0.5
+    """Weight of the value loss."""
     clip_range: float = 0.2
     """Of the PPO ratio."""
     max_grad_norm: float = 0.5

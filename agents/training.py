@@ -243,6 +243,7 @@ def make_model(env: SB3VecEnv, tables: PublicTables, config: TrainConfig) -> Sla
         gamma=config.gamma,
         gae_lambda=config.gae_lambda,
         ent_coef=config.entropy,
+        vf_coef=config.value,
         clip_range=config.clip_range,
         max_grad_norm=config.max_grad_norm,
         seed=config.seed,
