@@ -26,6 +26,7 @@ _LABELS = {
     "cf-mmr": "CF + MMR",
     "cf-rested": "CF + rest",
     "oracle-myopic": "Oracle (myopic)",
+    "agent": "Trained agent",
 }
 
 
@@ -195,7 +196,7 @@ def _verdict(
     if not against:
         text = f"{name} was run alone, so there is nothing to compare it with."
         return {"title": f"{name}, run alone", "verdict": text, "decided": False}
-    closest = max(against, key=lambda pair: -pair["metrics"]["return"]["estimate"])
+    closest = min(against, key=lambda pair: pair["metrics"]["return"]["estimate"])
     interval = Interval.from_json(closest["metrics"]["return"])
     rival = measured[closest["against"]]
     base = float(rival.sessions["return"].mean())
@@ -203,7 +204,7 @@ def _verdict(
     share = f" ({100 * interval.estimate / abs(base):+.0f} %)" if abs(base) > 1e-9 else ""
     gain = (
         f"a mean return of {winner.sessions['return'].mean():.2f} a session, "
-        f"{interval.estimate:+.2f}{share} on {rival.policy.label}, the next best"
+        f"{interval.estimate:+.2f}{share} over {rival.policy.label}, the next best"
     )
     ends = f"[{interval.low:+.2f}, {interval.high:+.2f}]"
     if tied:
@@ -214,7 +215,7 @@ def _verdict(
             f"from {_listed(tied)}."
         )
     else:
-        title = f"{name} wins, {interval.estimate:+.2f}{share} on {rival.policy.label}"
+        title = f"{name} wins, {interval.estimate:+.2f}{share} over {rival.policy.label}"
         verdict = (
             f"{name} wins with {gain}; the paired 95 % interval {ends} excludes 0, as it does "
             "against every other policy."

@@ -128,7 +128,11 @@ def _for_page(svg: str, name: str, title: str) -> str:
 
 
 def place_labels(
-    axes: Axes, points: Sequence[tuple[float, float]], texts: Sequence[str], tints: Sequence[str]
+    axes: Axes,
+    points: Sequence[tuple[float, float]],
+    texts: Sequence[str],
+    tints: Sequence[str],
+    lines: Sequence[tuple[float, float, float, float]] = (),
 ) -> list[Annotation]:
     """Write a label beside each point so that none is clipped or covers another or a point.
 
@@ -140,6 +144,7 @@ def place_labels(
         points: data coordinates.
         texts: a label for each point.
         tints: a colour for each label.
+        lines: upright or level lines to keep clear of, as x0, y0, x1, y1 in data coordinates.
     """
     figure = axes.figure
     figure.canvas.draw()  # type: ignore[union-attr]  # settles the layout before measuring
@@ -148,6 +153,9 @@ def place_labels(
     dots = [axes.transData.transform(point) for point in points]
     half = 6.0 * pixels
     taken = [Bbox.from_extents(x - half, y - half, x + half, y + half) for x, y in dots]
+    for x0, y0, x1, y1 in lines:
+        ends = axes.transData.transform([(x0, y0), (x1, y1)])
+        taken.append(Bbox(ends).padded(1.5 * pixels))
     labels = []
     for point, (x, y), text, tint in zip(points, dots, texts, tints, strict=True):
         label = axes.annotate(

@@ -8,6 +8,7 @@ _COLUMNS = {
     "ece": "Calibration error",
     "auc": "AUC",
 }
+_OWN = ("model", "click_model")
 _NAMES = {
     "model": "Click model of this world",
     "click_model": "Click model of this world",
@@ -22,7 +23,8 @@ def log_loss_table(measured: Any) -> dict[str, Any] | None:  # noqa: ANN401
     """Return the held-out comparison of click models as a table, if a world recorded one.
 
     It is the first place in the metrics where at least two named models each have a
-    ``log_loss``.
+    ``log_loss``; a ``difference`` beside them, own log loss less each other one's with its
+    interval, becomes the last column.
 
     Args:
         measured: ``world.info.metrics``.
@@ -30,6 +32,11 @@ def log_loss_table(measured: Any) -> dict[str, Any] | None:  # noqa: ANN401
     Returns:
         ``columns`` (names) and ``rows`` (name, own, values as text), best log loss first.
     """
+    return _find_table(measured, {})
+
+
+def _find_table(measured: Any, difference: dict[str, Any]) -> dict[str, Any] | None:  # noqa: ANN401
+    """Return the table of the first group of models, depth first."""
     if not isinstance(measured, dict):
         return None
     models = {
@@ -38,27 +45,43 @@ def log_loss_table(measured: Any) -> dict[str, Any] | None:  # noqa: ANN401
         if isinstance(entry, dict) and isinstance(entry.get("log_loss"), int | float)
     }
     if len(models) >= 2:
-        return _table(models)
+        return _table(models, difference)
+    beside = measured.get("difference")
     for value in measured.values():
-        found = log_loss_table(value)
+        found = _find_table(value, beside if isinstance(beside, dict) else {})
         if found is not None:
             return found
     return None
 
 
-def _table(models: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _table(models: dict[str, dict[str, Any]], difference: dict[str, Any]) -> dict[str, Any]:
     """Return the table of models, leaving out columns nobody has."""
     keys = [key for key in _COLUMNS if any(key in entry for entry in models.values())]
     ordered = sorted(models.items(), key=lambda pair: float(pair[1]["log_loss"]))
     rows = [
         {
             "name": _NAMES.get(name, name.replace("_", " ")),
-            "own": name in ("model", "click_model"),
+            "own": name in _OWN,
             "values": [_text(entry.get(key)) for key in keys],
         }
         for name, entry in ordered
     ]
-    return {"columns": [_COLUMNS[key] for key in keys], "rows": rows}
+    columns = [_COLUMNS[key] for key in keys]
+    if any(name in difference for name in models):
+        columns.append("Own log loss less this one's [95 %]")
+        for row, (name, _) in zip(rows, ordered, strict=True):
+            row["values"].append(_difference(difference.get(name)))
+    return {"columns": columns, "rows": rows}
+
+
+def _difference(interval: Any) -> str:  # noqa: ANN401
+    """Return a difference with its interval, "" where there is none."""
+    if not isinstance(interval, dict) or not {"low", "high"} <= set(interval):
+        return ""
+    middle = next((interval[key] for key in ("mean", "estimate", "value") if key in interval), None)
+    ends = f"[{interval['low']:+.4f}, {interval['high']:+.4f}]"
+    text = ends if middle is None else f"{middle:+.4f} {ends}"
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def fidelity_rows(measured: Any) -> list[tuple[str, str]]:  # noqa: ANN401

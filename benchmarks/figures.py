@@ -67,7 +67,11 @@ def _ends(interval: dict[str, float | None]) -> tuple[float, float, float]:
 
 
 def _forest(
-    axes: Axes, rows: Sequence[tuple[str, str, dict[str, float | None]]], digits: int = 2
+    axes: Axes,
+    rows: Sequence[tuple[str, str, dict[str, float | None]]],
+    *,
+    digits: int = 2,
+    signed: bool = False,
 ) -> None:
     """Draw one dot with its interval a row, the first row on top, the number beside it.
 
@@ -75,6 +79,7 @@ def _forest(
         axes: where to draw.
         rows: label, colour, interval.
         digits: decimals of the numbers.
+        signed: whether to write a plus sign.
     """
     for place, (_, colour, interval) in enumerate(rows):
         estimate, below, above = _ends(interval)
@@ -82,7 +87,7 @@ def _forest(
             estimate, place, xerr=[[below], [above]], fmt="o", color=colour, ms=6, capsize=3, lw=1.8
         )
         axes.annotate(
-            f"{estimate:.{digits}f}",
+            f"{estimate:{'+' if signed else ''}.{digits}f}".replace("-", "\N{MINUS SIGN}"),
             (estimate + above, place),
             (6, 0),
             textcoords="offset points",
@@ -127,6 +132,7 @@ def differences(results: Results) -> tuple[Figure, str, str, str] | None:
             (label[pair["policy"]], tint[pair["policy"]], pair["metrics"]["return"])
             for pair in results["paired"]
         ],
+        signed=True,
     )
     axes.set_xlabel(f"return minus that of {reference}, same users, same luck")
     return (
@@ -145,6 +151,7 @@ def trade_off(results: Results) -> tuple[Figure, str, str, str] | None:
     if not rows:
         return None
     figure, axes = canvas(5.6, 3.9)
+    lines = []
     for place, row in enumerate(rows):
         x, left, right = _ends(row["metrics"]["diversity"])
         y, below, above = _ends(row["metrics"]["return"])
@@ -160,7 +167,8 @@ def trade_off(results: Results) -> tuple[Figure, str, str, str] | None:
             mec=PAPER,
             mew=0.8,
         )
-    axes.margins(0.18)
+        lines += [(x - left, y, x + right, y), (x, y - below, x, y + above)]
+    axes.margins(0.12, 0.18)
     axes.set_xlabel("intra-list diversity (1 - mean cosine of content)")
     axes.set_ylabel("mean return a session")
     place_labels(
@@ -171,6 +179,7 @@ def trade_off(results: Results) -> tuple[Figure, str, str, str] | None:
         ],
         [row["label"] for row in rows],
         [tint[row["name"]] for row in rows],
+        lines,
     )
     return (
         figure,
@@ -268,28 +277,30 @@ def learning(results: Results) -> tuple[Figure, str, str, str] | None:
 def auxiliary(results: Results) -> tuple[Figure, str, str, str] | None:
     """Return one small panel for each auxiliary loss."""
     curves = [curve for curve in results["curves"] if curve["losses"]]
-    names = sorted({name for curve in curves for name in curve["losses"]})
+    names = sorted({n for curve in curves for n in curve["losses"] if "/" not in n})
     if not names:
         return None
     _, tint = _policies(results)
-    figure = Figure(figsize=(2.3 * max(2, len(names)), 2.4), layout="constrained")
+    figure = Figure(figsize=(11.6, 2.9), layout="constrained")
     for place, name in enumerate(names):
         axes = figure.add_subplot(1, len(names), place + 1)
+        relative = any(f"{name}/relative" in curve["losses"] for curve in curves)
         for curve in curves:
-            if name in curve["losses"]:
-                series = curve["losses"][name]
+            series = curve["losses"].get(f"{name}/relative" if relative else name)
+            if series is not None:
                 frames = np.asarray(series["frames"]) / 1_000
                 axes.plot(frames, series["values"], color=tint[curve["name"]], lw=1.5)
+        if relative:
+            axes.axhline(1.0, color=MUTED, lw=1.0, ls=(0, (2, 2)))
         axes.set_title(name.replace("_", " "), color=INK)
         axes.set_xlabel("frames (thousands)")
-        if place == 0:
-            axes.set_ylabel("loss")
+        axes.set_ylabel("loss / loss of the mean" if relative else "loss")
     return (
         figure,
         "auxiliary",
         "Auxiliary losses",
-        "Each auxiliary task's own loss, before its weight. A curve that stays level has learned "
-        "nothing from its task.",
+        "Each auxiliary task's own loss, before its weight; where a dotted line stands at 1, as a "
+        "share of the loss of predicting the mean. A level curve has learned nothing.",
     )
 
 
@@ -299,7 +310,7 @@ def reliability(results: Results) -> tuple[Figure, str, str, str] | None:
     if curve is None:
         return None
     predicted, observed = curve
-    figure, axes = canvas(4.2, 3.6)
+    figure, axes = canvas()
     axes.plot([0, 1], [0, 1], color=MUTED, lw=1.0, ls=(0, (2, 2)), label="perfect")
     axes.plot(predicted, observed, "o-", color="#3b82c4", ms=5, label="click model")
     axes.set_xlim(0, 1)

@@ -81,7 +81,8 @@ def render(results: dict[str, Any], drawings: Sequence[Drawing], folder: Path) -
         paired=[_paired(pair, results) for pair in results["paired"]],
         paired_metrics=[METRIC[key] for key in _SHOWN_PAIRED],
         reference=label[results["reference"]],
-        figures=drawings,
+        figures=[d for d in drawings if d.name != "reliability"],
+        reliability=next((d for d in drawings if d.name == "reliability"), None),
         losses=_losses(results["curves"]),
         sessions=[_session(one, folder) for one in results["sessions"]],
         log_loss=log_loss_table(world["metrics"]),
@@ -96,7 +97,8 @@ def number(value: float | None, digits: int, *, signed: bool = False) -> str:
     """Return a number with thousands marks and that many decimals; "n/a" for ``None``."""
     if value is None:
         return "n/a"
-    text = f"{value:{'+' if signed else ''},.{digits}f}"
+    zero = round(value, digits) == 0.0  # neither +0.0 nor -0.0
+    text = f"{abs(value):,.{digits}f}" if zero else f"{value:{'+' if signed else ''},.{digits}f}"
     return text.replace("-", "\N{MINUS SIGN}")
 
 
@@ -107,7 +109,7 @@ def _cell(
     ends = ""
     if interval["low"] is not None:
         low = number(interval["low"], digits, signed=signed)
-        ends = f"[{low}, {number(interval['high'], digits, signed=signed)}]"
+        ends = f"[{low},\N{NO-BREAK SPACE}{number(interval['high'], digits, signed=signed)}]"
     return {"value": number(interval["estimate"], digits, signed=signed), "ends": ends}
 
 
@@ -118,7 +120,7 @@ def _subtitle(results: dict[str, Any]) -> str:
         f"World {results['world']['name']}",
         f"{len(results['policies'])} policies",
         f"{settings['users']:,} {settings['split'].replace('_', '-')} users"
-        + (f" x {seeds} seeds" if seeds > 1 else ""),
+        + (f" \N{MULTIPLICATION SIGN} {seeds} seeds" if seeds > 1 else ""),
         f"slates of {settings['slate_size']}",
         "same users, same luck for every policy",
     ]
@@ -144,7 +146,7 @@ def _cards(results: dict[str, Any]) -> list[dict[str, str]]:
         cards.append(
             {
                 "value": number(interval["estimate"], 2, signed=True),
-                "label": f"on {rows[closest['against']]['label']}, the next best, "
+                "label": f"over {rows[closest['against']]['label']}, the next best, "
                 f"{_cell(interval, 2, signed=True)['ends']}",
             }
         )
@@ -210,7 +212,7 @@ def _losses(curves: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
     return [
         {
             "agent": curve["name"],
-            "name": name.replace("_", " "),
+            "name": name.replace("_", " ").replace("/", ": "),
             "first": number(series["values"][0], 3),
             "last": number(series["values"][-1], 3),
         }

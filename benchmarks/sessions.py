@@ -6,24 +6,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from slategym.benchmarks.analysis import PolicyRuns
 from slategym.benchmarks.rollout import Trajectories
 from slategym.envs.world import World
 from slategym.files import write_atomic
 
-_STEPS = 5
+_STEPS = 4
 PICTURES = "thumbnails"
 
 
 def example_sessions(
     world: World, policies: Sequence[PolicyRuns], results: dict[str, Any], folder: Path
 ) -> list[dict[str, Any]]:
-    """Return three sessions as JSON and write the pictures they need.
+    """Return up to four sessions as JSON and write the pictures they need.
 
-    The choice is by rule, not by eye: the user whose return under the winner is the median is
-    shown under the winner and, with the same luck, under the closest rival; then the user at
-    the winner's 10th percentile, where it did badly.
+    The choice is by rule, not by eye: two users, each under the winner and, with the same luck,
+    under its closest rival. The first is the user of median return under the winner; the second
+    is at the 10th percentile of the difference between the two, so the rival served it better.
 
     Args:
         world: gives titles, topics and pictures.
@@ -32,21 +33,30 @@ def example_sessions(
         folder: BENCH folder; pictures go to ``thumbnails/<item row>.jpg`` in it.
     """
     by_name = {policy.name: policy for policy in policies}
-    winner = by_name[results["winner"]]
+    winner, rival = by_name[results["winner"]], _rival(results)
     run = winner.runs[0]
-    order = np.argsort(run.returns, kind="stable")
-    middle, low = int(order[len(order) // 2]), int(order[len(order) // 10])
-    chosen = [(winner, middle, "the user of median return")]
-    rival = _rival(results)
+    middle = _at(run.returns, 0.5)
+    chosen = [(winner, middle, "a user of median return")]
     if rival is not None:
-        chosen.append((by_name[rival], middle, "the same user with the same luck"))
-    chosen.append((winner, low, "a user it served badly, at the 10th percentile of return"))
+        other = by_name[rival]
+        worse = _at(run.returns - other.runs[0].returns, 0.1)
+        chosen += [
+            (other, middle, "the same user, the same luck"),
+            (winner, worse, f"where {other.label} did better"),
+            (other, worse, "the same user, the same luck"),
+        ]
     shown = [_session(world, policy, row, why) for policy, row, why in chosen]
     for item in sorted({i["row"] for one in shown for s in one["slates"] for i in s}):
         picture = world.thumbnail(item)
         if picture is not None:
             _write(folder / PICTURES / f"{item}.jpg", picture)
     return shown
+
+
+def _at(values: npt.NDArray[np.float64], share: float) -> int:
+    """Return the row whose value stands at a share of the order."""
+    order = np.argsort(values, kind="stable")
+    return int(order[int(share * (len(order) - 1))])
 
 
 def _rival(results: dict[str, Any]) -> str | None:

@@ -14,8 +14,9 @@ from matplotlib.text import Text
 from PIL import Image
 
 from slategym.benchmarks.analysis import PolicyRuns, analyse
-from slategym.benchmarks.drawing import canvas, house_style, place_labels
+from slategym.benchmarks.drawing import canvas, house_style, place_labels, save
 from slategym.benchmarks.fidelity import fidelity_rows, log_loss_table
+from slategym.benchmarks.figures import leaderboard
 from slategym.benchmarks.report import number, write_report
 from slategym.benchmarks.rollout import Trajectories
 from slategym.benchmarks.sessions import example_sessions
@@ -302,9 +303,15 @@ def test_the_click_model_is_shown_against_its_baselines(page: str) -> None:
     assert table.index("Click model of this world") < table.index("Global rate"), "best first"
 
 
-def test_the_report_can_be_written_again_and_is_the_same(bench: Path, page: str) -> None:
-    write_report(bench)
-    assert (bench / "report.html").read_text(encoding="utf-8") == page
+def test_the_same_results_give_the_same_bytes(bench: Path, page: str, tmp_path: Path) -> None:
+    results = json.loads((bench / "results.json").read_text())
+    with house_style():
+        figure, name, title, caption = leaderboard(results)
+        again = save(figure, tmp_path, name, title, caption)
+    assert again.svg in page
+    for ending in ("svg", "png"):
+        first = (bench / "figures" / f"leaderboard.{ending}").read_bytes()
+        assert (tmp_path / f"leaderboard.{ending}").read_bytes() == first
 
 
 def test_figures_lie_beside_the_report(bench: Path) -> None:
@@ -357,11 +364,20 @@ def test_numbers_as_people_write_them() -> None:
     assert number(-0.5, 1, signed=True) == "\N{MINUS SIGN}0.5"
     assert number(0.25, 1, signed=True) == "+0.2"
     assert number(None, 3) == "n/a"
+    assert number(-0.001, 1, signed=True) == "0.0"
 
 
 def test_measures_of_a_world_are_found_wherever_they_lie() -> None:
     nested = {"fit": {"rmse": 0.91}, "test": {"a": {"log_loss": 0.6}, "b": {"log_loss": 0.5}}}
     table = log_loss_table(nested)
+    assert table is not None
     assert [row["name"] for row in table["rows"]] == ["b", "a"]
     assert log_loss_table({"rmse": 0.9}) is None
+    beside = {"models": nested["test"], "difference": {"a": {"mean": -0.1, "low": -0.2, "high": 0}}}
+    compared = log_loss_table({"click": beside})
+    assert compared is not None
+    assert [row["values"][-1] for row in compared["rows"]] == [
+        "",
+        "\N{MINUS SIGN}0.1000 [\N{MINUS SIGN}0.2000, +0.0000]",
+    ]
     assert ("fit · rmse", "0.91") in fidelity_rows(nested)
