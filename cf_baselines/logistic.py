@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
-from scipy.stats import rankdata
 
 from slategym.cf_baselines.interactions import Interactions
 
@@ -97,8 +96,9 @@ def area_under_curve(probability: Array, label: Array) -> float:
     negatives = len(label) - positives
     if not positives or not negatives:
         return float("nan")
-    ranks = rankdata(probability)
-    above = float(ranks[label > 0].sum()) - positives * (positives + 1) / 2
+    _, place, times = np.unique(probability, return_inverse=True, return_counts=True)
+    ranks = np.cumsum(times) - (times - 1) / 2  # rows that tie share the mean of their ranks
+    above = float(ranks[place][label > 0].sum()) - positives * (positives + 1) / 2
     return above / (positives * negatives)
 
 
