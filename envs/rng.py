@@ -204,32 +204,32 @@ def _ratio(above: tuple[float, ...], below: tuple[float, ...], x: DoubleArray) -
 
 
 # The same statements, compiled for one number.
-mix: Callable[[np.uint64], np.uint64] = numba.njit(mix_of)
-uniform: Callable[[np.uint64], float] = numba.njit(uniform_of)
-_series: Callable[[float, float], float] = numba.njit(_log_series)
+mix: Callable[[np.uint64], np.uint64] = numba.njit(forceinline=True)(mix_of)
+uniform: Callable[[np.uint64], float] = numba.njit(forceinline=True)(uniform_of)
+_series: Callable[[float, float], float] = numba.njit(forceinline=True)(_log_series)
 _quotient: Callable[[tuple[float, ...], tuple[float, ...], float], float] = numba.njit(_ratio)
 
 
-@numba.njit
+@numba.njit(forceinline=True)
 def episode_key(seed: np.uint64, stream: np.uint64, episode: np.uint64) -> np.uint64:
     """Return the key of an episode of a user stream; see `episode_key_of`."""
     row = mix(mix(seed + _GOLDEN) ^ ((stream + _ONE) * _GOLDEN))
     return mix(row ^ ((episode + _ONE) * _GOLDEN))
 
 
-@numba.njit
+@numba.njit(forceinline=True)
 def step_key(key: np.uint64, step: np.uint64) -> np.uint64:
     """Return the key of one step of an episode; see `step_key_of`."""
     return mix(key ^ ((step + _ONE) * _GOLDEN))
 
 
-@numba.njit
+@numba.njit(forceinline=True)
 def bits(at: np.uint64, purpose: int, index: int) -> np.uint64:
     """Return 64 random bits; see `bits_of`."""
     return mix(at + ((np.uint64(purpose) << _S40) + np.uint64(index) + _ONE) * _GOLDEN)
 
 
-@numba.njit
+@numba.njit(forceinline=True)
 def below(number: np.uint64, count: int) -> int:
     """Return an integer in [0, count) from the upper 32 bits, for counts below 2^32.
 
@@ -238,7 +238,7 @@ def below(number: np.uint64, count: int) -> int:
     return np.int64(((number >> _S32) * np.uint64(count)) >> _S32)
 
 
-@numba.njit
+@numba.njit(forceinline=True)
 def natural_log(x: float) -> float:
     """Return ln x for a positive normal number; see `natural_log_of`."""
     raw = np.float64(x).view(np.uint64)
@@ -250,13 +250,13 @@ def natural_log(x: float) -> float:
     return _series(m - 1.0, np.float64(power))
 
 
-@numba.njit
+@numba.njit(forceinline=True)
 def gumbel(number: np.uint64) -> float:
     """Return a standard Gumbel number; see `gumbel_of`."""
     return -natural_log(-natural_log(uniform(number)))
 
 
-@numba.njit
+@numba.njit(forceinline=True)
 def exponential(number: np.uint64) -> float:
     """Return an exponential number of mean one; see `exponential_of`."""
     return -natural_log(uniform(number))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from slategym.envs.arrays import AnyArray, BoolArray, FloatArray, KeyArray, LongArray, frozen
-from slategym.envs.kernels import KERNELS, told_if_slow
+from slategym.envs.kernels import run
 from slategym.envs.parts import REWARD_TERMS
 from slategym.envs.state import (
     Observation,
@@ -96,14 +96,12 @@ class Simulation:
         self._begin(rows)
 
     def _begin(self, rows: BoolArray) -> None:
-        with told_if_slow():
-            KERNELS.begin(self.tables, self.rules, self.state, rows)
+        run("begin", self.tables, self.rules, self.state, rows)
 
     def step(self, actions: LongArray) -> Response:
         """Show slates: ``actions`` (B, K) holds candidate positions in [0, C)."""
         response = new_response(self.batch, self.variant.slate_size, len(REWARD_TERMS))
-        with told_if_slow():
-            KERNELS.step(self.tables, self.rules, self.state, actions, response)
+        run("step", self.tables, self.rules, self.state, actions, response)
         return response
 
     def observe(self, rows: BoolArray | None = None) -> dict[str, AnyArray]:
@@ -111,15 +109,13 @@ class Simulation:
         ids = self.variant.observation == "ids"
         out = new_observation(self.batch, self.tables, self.variant.num_candidates, ids)
         chosen = self._all if rows is None else rows
-        with told_if_slow():
-            KERNELS.observe(self.tables, self.rules, self.state, chosen, out)
+        run("observe", self.tables, self.rules, self.state, chosen, out)
         return _by_key(out, ids)
 
     def privileged(self) -> dict[str, FloatArray]:
         """Return what only an oracle may know: click logits (B, C), satiation, patience."""
         logits = np.empty((self.batch, self.variant.num_candidates), dtype=np.float32)
-        with told_if_slow():
-            KERNELS.logits(self.tables, self.rules, self.state, logits)
+        run("logits", self.tables, self.rules, self.state, logits)
         return {
             "click_logit": logits,
             "satiation": self.state.satiation.copy(),
