@@ -1,6 +1,7 @@
 """Runs policies over the same users with the same luck, cell by cell, and resumes."""
 
 import hashlib
+import importlib
 import json
 import time
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from slategym.agents.policy import make_policy
+from slategym.agents.policy import POLICIES, make_policy
 from slategym.agents.run_folder import RunFolder
 from slategym.benchmarks.analysis import PolicyRuns, analyse
 from slategym.benchmarks.cells import CellJournal, CellRecord, cell_key
@@ -17,7 +18,7 @@ from slategym.benchmarks.manifest import manifest
 from slategym.benchmarks.rollout import STAGE, RolloutPolicy, make_env, rollout
 from slategym.benchmarks.sessions import example_sessions
 from slategym.envs.world import World
-from slategym.errors import DataError, UsageError
+from slategym.errors import DataError, UsageError, unknown_name
 from slategym.files import file_hash, read_json, write_json
 from slategym.progress import Progress, Silent, stage
 
@@ -67,6 +68,7 @@ class Contender:
     name: str
     run: Path | None
     fingerprint: str
+    kind: str  # "agent", "baseline", or "reference": sees what no platform sees
 
 
 def run_benchmark(
@@ -132,7 +134,7 @@ def run_benchmark(
     ran = [
         PolicyRuns(
             one.name,
-            _kind(one),
+            one.kind,
             one.fingerprint,
             tuple(journal.load(record) for record in records[one.name]),
             sum(record.seconds for record in records[one.name]),
@@ -225,7 +227,7 @@ def _claim(folder: Path, settings: Settings) -> None:
 
 def _contenders(policies: Sequence[str], runs: Sequence[Path | str]) -> list[Contender]:
     """Return what is to be run; a RUN folder is known by the bytes of its files."""
-    found = [Contender(name, None, f"policy:{name}") for name in policies]
+    found = [_baseline(name) for name in policies]
     for entry in runs:
         run = Path(entry)
         described, weights = RunFolder(run).agent, RunFolder(run).weights
@@ -236,7 +238,8 @@ def _contenders(policies: Sequence[str], runs: Sequence[Path | str]) -> list[Con
                 "run `slategym train --out` with this folder first."
             )
         digest = hashlib.sha256((file_hash(weights) + file_hash(described)).encode())
-        found.append(Contender(run.resolve().name, run, f"run:{digest.hexdigest()[:16]}"))
+        fingerprint = f"run:{digest.hexdigest()[:16]}"
+        found.append(Contender(run.resolve().name, run, fingerprint, "agent"))
     names = [one.name for one in found]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -247,11 +250,13 @@ def _contenders(policies: Sequence[str], runs: Sequence[Path | str]) -> list[Con
     return found
 
 
-def _kind(contender: Contender) -> str:
-    """Return "agent", "reference" (it sees what no platform can) or "baseline"."""
-    if contender.run is not None:
-        return "agent"
-    return "reference" if contender.name.startswith("oracle") else "baseline"
+def _baseline(name: str) -> Contender:
+    """Return a registered policy; nothing is built yet."""
+    if name not in POLICIES:
+        raise unknown_name("policy", name, POLICIES)
+    module, _, attribute = POLICIES[name].partition(":")
+    privileged = getattr(getattr(importlib.import_module(module), attribute), "privileged", False)
+    return Contender(name, None, f"policy:{name}", "reference" if privileged else "baseline")
 
 
 def _run_missing(
