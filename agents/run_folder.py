@@ -152,7 +152,7 @@ class RunFolder:
             ) from None
 
 
-def check_schema(path: Path, record: dict[str, Any]) -> None:
+def check_schema(path: Path, record: Any) -> None:  # noqa: ANN401
     """Refuse a run written by another schema.
 
     Raises:

@@ -126,8 +126,7 @@ class SlatePPO(PPO):
         """
         arrays = module_arrays(self.policy, "policy.") | optimizer_arrays(self.policy.optimizer)
         arrays |= {f"env.{name}": array for name, array in self._adapter().get_state().items()}
-        last = cast("dict[str, NDArray[Any]]", self._last_obs)
-        arrays |= {f"last_obs.{name}": np.array(array) for name, array in last.items()}
+        arrays |= {f"last_obs.{name}": np.array(array) for name, array in self._last_obs.items()}
         arrays["episode_starts"] = np.array(self._last_episode_starts)
         return arrays, {"num_timesteps": self.num_timesteps, "n_updates": self._n_updates}
 

@@ -80,7 +80,7 @@ class TrainConfig:
     """Of generalised advantage estimation."""
     entropy: float = 0.003
     """Weight of the entropy bonus."""
-    value: float = 0.5
+    value: float = 0.1
     """Weight of the value loss."""
     clip_range: float = 0.2
     """Of the PPO ratio."""
@@ -92,7 +92,7 @@ class TrainConfig:
     """E, width of the item embedding."""
     rating: float = 1.0
     """Weight of the rating loss; 0 = off."""
-    item_features: float = 0.01
+    item_features: float = 0.05
     """Weight of the item-feature loss; 0 = off."""
     recommendation_features: float = 0.05
     """Weight of the recommendation-feature loss; 0 = off."""

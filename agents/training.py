@@ -98,9 +98,10 @@ def read_result(run: str | Path) -> TrainResult:
     lines = folder.read_curve()
     rollouts = [line for line in lines if line["kind"] == "rollout"]
     points = [line for line in lines if line["kind"] == "evaluation"]
-    last = rollouts[-1] if rollouts else {"frames": 0, "cpu_seconds": 0.0}
+    frames = int(rollouts[-1]["frames"]) if rollouts else 0
+    seconds = float(rollouts[-1]["cpu_seconds"]) if rollouts else 0.0
     evaluations = tuple({k: v for k, v in p.items() if k != "kind"} for p in points)
-    return TrainResult(folder.path, last["frames"], last["cpu_seconds"], evaluations)
+    return TrainResult(folder.path, frames, seconds, evaluations)
 
 
 @contextmanager

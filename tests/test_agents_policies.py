@@ -178,7 +178,9 @@ def similarity(world: World, observation: Arrays, slate: np.ndarray[Any, Any]) -
 def test_a_rested_rule_avoids_exposed_topics(world: World, observation: Arrays) -> None:
     rng = np.random.default_rng(0)
     plain = make_policy("cf-rested", world, SLATE, fatigue=0.0).act(observation, rng)
-    np.testing.assert_array_equal(plain, make_policy("cf-greedy", world, SLATE).act(observation, rng))
+    np.testing.assert_array_equal(
+        plain, make_policy("cf-greedy", world, SLATE).act(observation, rng)
+    )
     rested = make_policy("cf-rested", world, SLATE, fatigue=5.0).act(observation, rng)
     exposure = observation["context"][:, 6 : 6 + world.n_topics]
 
@@ -203,7 +205,7 @@ def test_the_oracle_ranks_by_the_true_click_logit(world: World, observation: Arr
 def test_unknown_names_options_and_sizes_are_refused_with_the_nearest(world: World) -> None:
     with pytest.raises(UsageError, match="Did you mean 'popularity'"):
         make_policy("populrity", world, SLATE)
-    with pytest.raises(UsageError, match="no option 'tradeoff'.*Did you mean 'trade_off'"):
+    with pytest.raises(UsageError, match=r"no option 'tradeoff'.*Did you mean 'trade_off'"):
         make_policy("cf-mmr", world, SLATE, tradeoff=0.5)
     with pytest.raises(UsageError, match="slate_size is 0"):
         make_policy("random", world, 0)
