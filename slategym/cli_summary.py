@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slategym.console import print_table
+
 if TYPE_CHECKING:
     from slategym.envs.world import World
 
@@ -53,3 +55,26 @@ def print_world(summary: Mapping[str, Any]) -> None:
     ]
     width = max(len(name) for name, _ in lines)
     print("\n".join(f"{name:<{width}}  {value}" for name, value in lines))
+    _print_fit(summary["metrics"])
+
+
+def _print_fit(metrics: Mapping[str, Any]) -> None:
+    """Print how well the response model does on rows it was not fitted on."""
+    from slategym.benchmarks.fidelity import log_loss_table
+
+    rating, cold = metrics.get("rating"), metrics.get("cold_items")
+    if rating:
+        print(
+            f"held-out RMSE {rating['rmse']:.4f} over {rating['rows']:,} ratings "
+            f"(global mean {rating['rmse_global_mean']:.4f})"
+        )
+    if cold:
+        print(
+            f"items held out with all their ratings: RMSE {cold['content_map']['rmse']:.4f} from "
+            f"content, {cold['user_bias']['rmse']:.4f} without"
+        )
+    table = log_loss_table(metrics)
+    if table is not None:
+        rows = [[row["name"], *row["values"]] for row in table["rows"]]
+        columns = ["held-out clicks", *(name.lower() for name in table["columns"])]
+        print_table("", columns, rows)
