@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,53 @@ def cell_key(cell: dict[str, Any]) -> str:
     """Return the name of a cell: 16 hexadecimal digits of the hash of its canonical JSON."""
     text = json.dumps(cell, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Journal:
+    """A file of JSON lines that only grows, each line on disk before the next is begun.
+
+    Attributes:
+        lines: what the file holds.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open (or begin) a journal; a last line cut short by a kill is dropped from the file.
+
+        Raises:
+            DataError: a line that is not the last one is damaged.
+        """
+        self._path = path
+        self.lines: list[dict[str, Any]] = []
+        if path.exists():
+            self._load()
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Add a line; it is on disk when this returns."""
+        line = json.dumps(record, sort_keys=True, allow_nan=False)
+        with self._path.open("a", encoding="utf-8") as stream:
+            stream.write(line + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        self.lines.append(record)
+
+    def _load(self) -> None:
+        content = self._path.read_bytes()
+        good = 0
+        for number, line in enumerate(content.split(b"\n")[:-1], start=1):
+            try:
+                record = json.loads(line)
+                if not isinstance(record, dict):
+                    raise ValueError("it is no JSON object")
+            except ValueError as error:
+                raise DataError(
+                    f"{self._path} line {number} is damaged ({error}); delete that line and run "
+                    "the same command again, its cell is then run anew."
+                ) from None
+            self.lines.append(record)
+            good += len(line) + 1
+        if good < len(content):
+            with self._path.open("r+b") as stream:
+                stream.truncate(good)
 
 
 @dataclass(frozen=True)
@@ -50,11 +97,16 @@ class CellJournal:
         Raises:
             DataError: a line that is not the last one is damaged.
         """
-        self._path = folder / "cells.jsonl"
+        self._journal = Journal(folder / "cells.jsonl")
         self._arrays = folder / "cells"
-        self._records: dict[str, CellRecord] = {}
-        if self._path.exists():
-            self._load()
+        try:
+            records = [CellRecord(**line) for line in self._journal.lines]
+        except TypeError as error:
+            raise DataError(
+                f"{folder / 'cells.jsonl'} holds a line that is no cell ({error}); delete the "
+                "folder and run the benchmark anew."
+            ) from None
+        self._records = {record.key: record for record in records}
 
     def __len__(self) -> int:
         """Return the number of finished cells known."""
@@ -79,11 +131,7 @@ class CellJournal:
         path = self.arrays_path(key)
         write_atomic(path, lambda target: save_file(result.arrays(), target))
         record = CellRecord(key, cell, file_hash(path), round(seconds, 3))
-        line = json.dumps(record.__dict__, sort_keys=True, allow_nan=False)
-        with self._path.open("a", encoding="utf-8") as stream:
-            stream.write(line + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+        self._journal.append(asdict(record))
         self._records[key] = record
         return record
 
@@ -91,21 +139,3 @@ class CellJournal:
         """Return the sessions of a finished cell."""
         arrays = load_file(self.arrays_path(record.key))
         return Trajectories(policy=record.cell["policy"], seed=int(record.cell["seed"]), **arrays)
-
-    def _load(self) -> None:
-        """Read the journal; a last line cut short by a kill is dropped from the file."""
-        content = self._path.read_bytes()
-        whole, good = content.split(b"\n"), 0
-        for number, line in enumerate(whole[:-1], start=1):
-            try:
-                record = CellRecord(**json.loads(line))
-            except (ValueError, TypeError) as error:
-                raise DataError(
-                    f"{self._path} line {number} is damaged ({error}); delete that line and run "
-                    "the same command again, its cell is then run anew."
-                ) from None
-            self._records[record.key] = record
-            good += len(line) + 1
-        if good < len(content):
-            with self._path.open("r+b") as stream:
-                stream.truncate(good)

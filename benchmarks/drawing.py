@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -33,7 +34,7 @@ _KNOWN = {
 _AGENTS = ("#d9482b", "#c2479b", "#e08a1e", "#a83246")
 MARKERS = "osD^vPX*<>"
 
-_STYLE = {
+_STYLE: Any = {  # Matplotlib's type lists every key there is
     "font.family": "DejaVu Sans",
     "font.size": 9.0,
     "axes.titlesize": 9.0,
@@ -97,7 +98,7 @@ def colours(names: Sequence[str]) -> dict[str, str]:
 
 def save(figure: Figure, folder: Path, name: str, title: str, caption: str) -> Drawing:
     """Write ``name.png`` and ``name.svg`` and return the figure for the page."""
-    figure.draw_without_rendering()  # type: ignore[no-untyped-call]
+    figure.draw_without_rendering()
     figure.set_layout_engine("none")  # settled once, not again for each format
     write_atomic(
         folder / f"{name}.png",
@@ -147,7 +148,7 @@ def place_labels(
         lines: upright or level lines to keep clear of, as x0, y0, x1, y1 in data coordinates.
     """
     figure = axes.figure
-    figure.canvas.draw()  # type: ignore[union-attr]  # settles the layout before measuring
+    figure.canvas.draw()  # settles the layout before measuring
     frame = axes.get_window_extent()
     pixels = figure.dpi / 72.0
     dots = [axes.transData.transform(point) for point in points]

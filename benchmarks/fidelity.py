@@ -58,7 +58,7 @@ def _table(models: dict[str, dict[str, Any]], difference: dict[str, Any]) -> dic
     """Return the table of models, leaving out columns nobody has."""
     keys = [key for key in _COLUMNS if any(key in entry for entry in models.values())]
     ordered = sorted(models.items(), key=lambda pair: float(pair[1]["log_loss"]))
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": _NAMES.get(name, name.replace("_", " ")),
             "own": name in _OWN,

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from slategym.agents.policy import Policy
 from slategym.envs.vector import SlateVectorEnv
 from slategym.envs.world import World
 from slategym.errors import UsageError
@@ -19,18 +20,6 @@ BoolArray = npt.NDArray[np.bool_]
 STAGE = "rollout"
 # Keeps a policy's own draws apart from any other use of the same (seed, step).
 _POLICY_STREAM = 0x51A7E
-
-
-class RolloutPolicy(Protocol):
-    """What a rollout asks of a policy: the `slategym.agents.policy.Policy` contract."""
-
-    name: str
-
-    def act(
-        self, observation: dict[str, npt.NDArray[Any]], rng: np.random.Generator
-    ) -> npt.NDArray[Any]:
-        """Return candidate positions (B, K) for a batch of ``ids`` observations."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -90,7 +79,7 @@ def make_env(world: World, *, variant: str, num_envs: int, **options: Any) -> Sl
 
 
 def rollout(
-    policy: RolloutPolicy,
+    policy: Policy,
     world: World,
     *,
     users: int = 1024,
@@ -145,7 +134,7 @@ def rollout(
 
 
 def _run(
-    policy: RolloutPolicy,
+    policy: Policy,
     env: SlateVectorEnv,
     users: int,
     seed: int,

@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from slategym.agents.policy import POLICIES, make_policy
+from slategym.agents.policy import POLICIES, Policy, make_policy
 from slategym.agents.run_folder import RunFolder
 from slategym.benchmarks.analysis import PolicyRuns, analyse
 from slategym.benchmarks.cells import CellJournal, CellRecord, cell_key
 from slategym.benchmarks.curves import read_curve
 from slategym.benchmarks.manifest import manifest
-from slategym.benchmarks.rollout import STAGE, RolloutPolicy, make_env, rollout
+from slategym.benchmarks.rollout import STAGE, make_env, rollout
 from slategym.benchmarks.sessions import example_sessions
 from slategym.envs.world import World
 from slategym.errors import DataError, UsageError, unknown_name
@@ -271,7 +271,7 @@ def _run_missing(
     records: dict[str, list[CellRecord]] = {one.name: [] for one in contenders}
     with stage(progress, STAGE, len(contenders) * len(seeds) * settings.users):
         for one in contenders:
-            policy: RolloutPolicy | None = None
+            policy: Policy | None = None
             for seed in seeds:
                 cell = _cell(one, int(seed), settings)
                 record = journal.get(cell_key(cell))
@@ -294,7 +294,7 @@ def _cell(contender: Contender, seed: int, settings: Settings) -> dict[str, Any]
     }
 
 
-def _load(contender: Contender, world: World, settings: Settings) -> RolloutPolicy:
+def _load(contender: Contender, world: World, settings: Settings) -> Policy:
     """Return the policy itself."""
     if contender.run is None:
         return make_policy(contender.name, world, settings.slate_size)
@@ -304,7 +304,7 @@ def _load(contender: Contender, world: World, settings: Settings) -> RolloutPoli
 
 
 def _run_cell(
-    policy: RolloutPolicy,
+    policy: Policy,
     world: World,
     cell: dict[str, Any],
     settings: Settings,
