@@ -1,0 +1,137 @@
+"""The two rating models of a world: the public one, and the simulator's own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from slategym.cf_baselines.calibration import ClickModel, evaluate_click_model, fit_click_model
+from slategym.cf_baselines.content_map import fit_content_map
+from slategym.cf_baselines.factorization import RatingModel, fit_rating_model
+from slategym.cf_baselines.interactions import Interactions, Split
+from slategym.envs.arrays import FloatArray
+from slategym.envs.no_click import calibrate_no_click
+from slategym.envs.parts import ChoiceModel
+from slategym.progress import Progress, stage
+
+# The simulator's fit starts from another seed than the public one.
+SIMULATOR_SEED = 1_000_003
+CLICK_TARGET = 0.4
+CLICK_SLATE = 5
+_SLATES = 20_000
+
+
+@dataclass(frozen=True)
+class FittedModels:
+    """What the log taught.
+
+    Attributes:
+        public: fitted on the training rows; agents and baselines may use it.
+        simulator: fitted on all rows, from another seed; hidden.
+        click: calibrated on the validation rows with the public model.
+        metrics: JSON-ready measures on the test rows.
+    """
+
+    public: RatingModel
+    simulator: RatingModel
+    click: ClickModel
+    metrics: dict[str, Any]
+
+
+def fit_models(
+    log: Interactions,
+    split: Split,
+    content: FloatArray,
+    factors: int,
+    seed: int,
+    progress: Progress,
+) -> FittedModels:
+    """Fit both rating models and the click model, and measure them on the test rows.
+
+    Items with little or no evidence get factors and bias from their ``content`` (I, D), blended
+    by how much evidence they have.
+    """
+    with stage(progress, "fit the public rating model"):
+        fitted = fit_rating_model(log, split.train, factors=factors, seed=seed)
+        public, about = _with_content(fitted, content, seed)
+    with stage(progress, "calibrate clicks and measure on held-out rows"):
+        click = fit_click_model(public, log, split.validation, seed=seed)
+        metrics = {
+            "rows": {name: len(getattr(split, name)) for name in ("train", "validation", "test")},
+            "content_map": about,
+            "click": {
+                "intercept": click.intercept,
+                "slope": click.slope,
+                "threshold": click.threshold,
+            },
+        }
+        if len(split.test):
+            metrics["click"] |= evaluate_click_model(click, public, log, split, seed=seed)
+            if not log.implicit:
+                metrics["rating"] = _rating_metrics(public, log, split)
+    with stage(progress, "fit the simulator's rating model"):
+        hidden = fit_rating_model(log, None, factors=factors, seed=seed + SIMULATOR_SEED)
+        simulator, _ = _with_content(hidden, content, seed)
+    return FittedModels(public, simulator, click, metrics)
+
+
+def _with_content(
+    model: RatingModel, content: FloatArray, seed: int
+) -> tuple[RatingModel, dict[str, float]]:
+    """Return the model with factors from content where an item has little evidence."""
+    learned = fit_content_map(model, content, seed=seed)
+    factors, bias = learned.blend(content, model.item_factors, model.item_bias, model.counts)
+    about = {"explained": learned.explained, "strength": learned.strength}
+    return replace(model, item_factors=factors, item_bias=bias), about
+
+
+def _rating_metrics(model: RatingModel, log: Interactions, split: Split) -> dict[str, float]:
+    """Return root mean squared errors on the test rows, in the log's units."""
+    test = log.take(split.test)
+
+    def rmse(predicted: FloatArray | float) -> float:
+        return float(np.sqrt(np.mean((predicted - test.values.astype(np.float64)) ** 2)))
+
+    biases = model.mean + model.user_bias[test.users] + model.item_bias[test.items]
+    return {
+        "rmse": rmse(model.predict_rows(test, clip=True)),
+        "rmse_user_item_bias": rmse(np.clip(biases, model.low, model.high)),
+        "rmse_global_mean": rmse(float(log.values[split.train].mean())),
+    }
+
+
+def no_click_logit(models: FittedModels, seed: int) -> float:
+    """Return the no-click logit at which fresh users click `CLICK_TARGET` of random slates."""
+    model, click = models.simulator, models.click
+    rng = np.random.default_rng(seed)
+    users = rng.integers(0, len(model.user_bias), _SLATES)
+    items = rng.integers(0, len(model.item_bias), (_SLATES, CLICK_SLATE))
+    noise = rng.standard_normal((_SLATES, model.user_factors.shape[1]))
+    taste = model.user_factors[users] + model.user_std[users] * noise
+    value = model.mean + model.user_bias[users, None] + model.item_bias[items]
+    value = value + (taste[:, None, :] * model.item_factors[items]).sum(axis=2)
+    place = ChoiceModel().position_bias * np.arange(CLICK_SLATE)
+    return calibrate_no_click(click.intercept + click.slope * value - place, CLICK_TARGET)
+
+
+def assumptions(models: FittedModels, extra: Mapping[str, bool]) -> tuple[str, ...]:
+    """Return what was assumed and not learned, one sentence each.
+
+    Args:
+        models: what was learned.
+        extra: sentence -> whether it applies.
+    """
+    always = (
+        "The no-click option was set so that a fresh user clicks a random slate of "
+        f"{CLICK_SLATE} with probability {CLICK_TARGET:g}; the log does not tell what was shown "
+        "and left.",
+        f"A click stands for a value of at least {models.click.threshold:g}; the click logit was "
+        "calibrated on validation rows with the public model and is used with the simulator's.",
+        "Satiation, interest drift, patience and leaving are assumed dynamics with stated "
+        "constants; the log was not used to learn them.",
+        "The watched fraction is an assumed logistic function of taste and satiation.",
+        "A user's taste is drawn around the fitted factors with their posterior deviation, "
+        "dimension by dimension.",
+    )
+    return always + tuple(sentence for sentence, applies in extra.items() if applies)
