@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from slategym.envs.arrays import DoubleArray, FloatArray
+from slategym.envs.arrays import DoubleArray, FloatArray, LongArray
 from slategym.envs.no_click import calibrate_no_click
 from slategym.envs.world import World, WorldInfo
 from slategym.errors import UsageError
@@ -47,7 +47,7 @@ def tiny_world(
     if items < 2 or users < 2:
         raise UsageError(f"tiny_world needs items >= 2 and users >= 2; got {items} and {users}.")
     rng = np.random.default_rng(seed)
-    topic = np.arange(items) % topics
+    topic = np.arange(items, dtype=np.int64) % topics
     item_topics = _topic_rows(rng, topic, topics)
     centres = rng.normal(0, 0.6, (topics, factors))
     item_factors = centres[topic] + rng.normal(0, 0.3, (items, factors))
@@ -80,7 +80,7 @@ def tiny_world(
         licence="MIT",
         assumptions=_ASSUMPTIONS,
     )
-    past_values = np.take_along_axis(values, past, axis=1)
+    past_values = np.where(past >= 0, np.take_along_axis(values, past, axis=1), 1.0)
     duration = np.round(rng.uniform(3, 25, items), 1)
     return World(
         info=info,
@@ -110,7 +110,7 @@ def _single(array: DoubleArray) -> FloatArray:
     return array.astype(np.float32)
 
 
-def _topic_rows(rng: np.random.Generator, topic: DoubleArray, topics: int) -> DoubleArray:
+def _topic_rows(rng: np.random.Generator, topic: LongArray, topics: int) -> DoubleArray:
     """Return (I, Z) rows that sum to 1: most weight on the main topic, some on a second."""
     rows = np.zeros((len(topic), topics))
     main = rng.uniform(0.6, 1.0, len(topic))
@@ -144,7 +144,7 @@ def _item_vectors(
     return _single(np.concatenate(list(parts.values()), axis=1)), blocks
 
 
-def _histories(rng: np.random.Generator, values: DoubleArray, length: int) -> DoubleArray:
+def _histories(rng: np.random.Generator, values: DoubleArray, length: int) -> LongArray:
     """Return (U, H) distinct item rows, drawn by softmax of the value, -1 padded if I < H."""
     noisy = values + rng.gumbel(0, 0.5, values.shape)
     kept = min(length, values.shape[1])
@@ -153,7 +153,7 @@ def _histories(rng: np.random.Generator, values: DoubleArray, length: int) -> Do
     return past
 
 
-def _item_table(topic: DoubleArray, duration: DoubleArray, popularity: DoubleArray) -> pd.DataFrame:
+def _item_table(topic: LongArray, duration: DoubleArray, popularity: DoubleArray) -> pd.DataFrame:
     """Return the item table of the tiny world."""
     rows = range(len(topic))
     return pd.DataFrame(
