@@ -72,7 +72,7 @@ def test_the_folder_holds_plain_files(folder: Path) -> None:
     }  # fmt: skip
     items = pd.read_csv(folder / "item_features.csv")
     assert list(items) == [
-        "item_id", "title", "description", "topics", "duration", "year", "image", "audio",
+        "item_id", "title", "description", "topics", "mood", "duration", "year", "image", "audio",
     ]  # fmt: skip
     assert list(pd.read_csv(folder / "user_behavior.csv")) == [
         "user",
@@ -98,7 +98,7 @@ def test_every_number_is_in_range(demo: Demo) -> None:
     assert log.times.max() < FIRST_SECOND + 366 * 86_400
     assert (np.diff(log.times) >= 0).all()
     assert min(demo.catalog.duration or [0]) >= 20
-    assert all(set(topics) <= {*THEMES, *MOODS} for topics in demo.catalog.topics)
+    assert all(len(topics) == 1 and topics[0] in THEMES for topics in demo.catalog.topics)
     assert all(len(profile) > 20 for profile in demo.profiles)
     rows = np.concatenate(list(demo.split))
     assert sorted(rows.tolist()) == list(range(len(log)))
