@@ -118,9 +118,7 @@ def _make(
     popularity = log.item_counts(split.train)
     item_vectors, blocks = build_tables.public_vectors(content, public, topics, popularity)
     scale = (0.0, 1.0) if log.implicit else (float(log.values.min()), float(log.values.max()))
-    past, past_value = build_tables.histories(
-        log, split.train, models.click.threshold, scale, HISTORY
-    )
+    past, past_value = build_tables.histories(log, split.train, scale, HISTORY)
     minutes = build_tables.durations(catalog)
     info = WorldInfo(
         name=settings["name"],
@@ -221,7 +219,7 @@ def _provenance(
 
 def _fingerprints(catalog: Catalog, encoders: Encoders, told: bool) -> dict[str, str]:
     """Return the fingerprint of each encoder that will be used."""
-    found = {}
+    found: dict[str, str] = {}
     for modality in MODALITIES:
         chosen = encoders.get(modality, DEFAULT_ENCODERS[modality])
         wanted = catalog.has(modality).any() or (modality == "text" and told)

@@ -57,7 +57,7 @@ def fit_models(
         public, about = _with_content(fitted, content, seed)
     with stage(progress, "calibrate clicks and measure on held-out rows"):
         click = fit_click_model(public, log, split.validation, seed=seed)
-        metrics = {
+        metrics: dict[str, Any] = {
             "rows": {name: len(getattr(split, name)) for name in ("train", "validation", "test")},
             "content_map": about,
             "click": {

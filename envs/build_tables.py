@@ -87,15 +87,14 @@ def _distances(points: DoubleArray, centres: DoubleArray) -> DoubleArray:
 
 
 def histories(
-    log: Interactions, rows: LongArray, threshold: float, scale: tuple[float, float], length: int
+    log: Interactions, rows: LongArray, scale: tuple[float, float], length: int
 ) -> tuple[IntArray, FloatArray]:
-    """Return the last positives of each user among ``rows``, and their values in [0, 1].
+    """Return the last items of each user among ``rows``, and their values in [0, 1].
 
     Both are (U, H), oldest first, padded on the left with -1 and 0. Rows of one second are in
-    the order of the log.
+    the order of the log. What a user did not like is kept too: it says as much.
     """
-    chosen = rows[log.values[rows] >= threshold]
-    order = chosen[np.lexsort((chosen, log.times[chosen], log.users[chosen]))]
+    order = rows[np.lexsort((rows, log.times[rows], log.users[rows]))]
     users = log.users[order]
     items = np.full((len(log.user_ids), length), -1, dtype=np.int32)
     values = np.zeros((len(log.user_ids), length), dtype=np.float32)

@@ -53,14 +53,13 @@ def check_world(world: World | str | Path | None) -> list[str]:
     opened = as_world(world)
     info, total = opened.info, opened.item_topics.sum(axis=1)
     past, value = opened.user_history, opened.user_history_value
+    gap = (past[:, :-1] >= 0) & (past[:, 1:] < 0)
     whole = np.isclose(total, 1, atol=1e-4) | (total == 0)
     rules = {
         "rows of item_topics must sum to 1 or to 0": whole.all(),
         "item_topics must not be negative": opened.item_topics.min(initial=0) >= 0,
         "user_history names items that do not exist": (past < opened.n_items).all(),
-        "user_history must be padded on the left only": not (
-            (past[:, :-1] >= 0) & (past[:, 1:] < 0)
-        ).any(),
+        "user_history must be padded on the left only": not gap.any(),
         "user_history_value must be in [0, 1]": ((value >= 0) & (value <= 1)).all(),
         "item_duration must be positive minutes": opened.item_duration.min(initial=1) > 0,
         "value_high must be above value_low": info.value_high > info.value_low,
@@ -162,7 +161,7 @@ def _check_batch_size(make: Make) -> Iterator[str]:
 def _check_aliasing(make: Make) -> Iterator[str]:
     env = make(7)
     streams = np.arange(7)
-    given = [env.reset(seed=SEED, options={"streams": streams})]
+    given: list[Any] = [env.reset(seed=SEED, options={"streams": streams})]
     copies = [copy.deepcopy(given[0])]
     for step in range(STEPS):
         given.append(env.step(actions_for(env, step, streams)))

@@ -110,7 +110,7 @@ class ResponseModel(Part):
     """
 
     taste_scale: float = number(1.0, 0.0, 20.0, "multiplies the click logit")
-    satiation_weight: float = number(1.0, 0.0, 50.0, "logit lost per unit of fatigue")
+    satiation_weight: float = number(1.5, 0.0, 50.0, "logit lost per unit of fatigue")
 
     def fatigue(self, satiation: Numbers, topics: Numbers) -> DoubleArray:
         """Return (B, K) fatigue from satiation (B, Z) and the items' topics (B, K, Z)."""
@@ -203,7 +203,7 @@ class Dynamics(Part):
     """
 
     interest_drift: float = number(0.03, 0.0, 1.0, "share of the way moved per click")
-    satiation_decay: float = number(0.85, 0.0, 1.0, "share of satiation kept per step")
+    satiation_decay: float = number(0.9, 0.0, 1.0, "share of satiation kept per step")
     consume_gain: float = number(0.7, 0.0, 20.0, "satiation per consumed item of a topic")
     expose_gain: float = number(0.3, 0.0, 20.0, "satiation per slate shown of a topic")
     taste_spread: float = number(1.0, 0.0, 5.0, "multiplies the posterior sd of the taste")
@@ -239,11 +239,11 @@ class Departure(Part):
     session reach ``minute_budget`` (0: no budget). Assumed, not learned.
     """
 
-    patience: float = number(4.0, 1e-6, 1e6, "patience at the start of an episode")
-    patience_cap: float = number(5.0, 1e-6, 1e6, "largest patience")
+    patience: float = number(5.0, 1e-6, 1e6, "patience at the start of an episode")
+    patience_cap: float = number(6.0, 1e-6, 1e6, "largest patience")
     patience_gain: float = number(0.5, 0.0, 1e6, "patience won by a click")
     patience_loss: float = number(1.0, 0.0, 1e6, "patience lost without a click")
-    boredom: float = number(0.25, 0.0, 1e3, "patience lost per unit of fatigue above threshold")
+    boredom: float = number(0.5, 0.0, 1e3, "patience lost per unit of fatigue above threshold")
     boredom_threshold: float = number(0.8, 0.0, 1e3, "mean fatigue of a slate that is borne")
     minute_budget: float = number(0.0, 0.0, 1e6, "minutes of a session; 0: no limit")
 

@@ -147,7 +147,7 @@ def below_of(number: KeyArray, count: int) -> LongArray:
 
 def uniform_of(bits: KeyArray) -> DoubleArray:
     """Return numbers in the open interval (0, 1), from the upper 52 bits."""
-    return ((bits >> _S12) + 0.5) * _UNIT
+    return ((bits >> _S12) + 0.5) * _UNIT  # type: ignore[return-value]  # float64 is meant
 
 
 def natural_log_of(x: DoubleArray) -> DoubleArray:
@@ -235,7 +235,7 @@ def below(number: np.uint64, count: int) -> int:
 
     The multiply-shift of Lemire (2019) without rejection: a bias of at most count / 2^32.
     """
-    return np.int64(((number >> _S32) * np.uint64(count)) >> _S32)
+    return np.int64(((number >> _S32) * np.uint64(count)) >> _S32)  # type: ignore[return-value]
 
 
 @numba.njit(forceinline=True)

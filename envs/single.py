@@ -14,7 +14,7 @@ from slategym.envs.vector import SlateVectorEnv, step_info
 from slategym.envs.world import World
 
 
-class SlateEnv(gymnasium.Env):  # type: ignore[misc]
+class SlateEnv(gymnasium.Env):
     """One user at a time: row 0 of a `SlateVectorEnv` of one, with the same luck.
 
     It does not begin a new episode by itself: call `reset` after the end. Keywords, spaces and
@@ -88,7 +88,7 @@ class SlateEnv(gymnasium.Env):  # type: ignore[misc]
         observation = self.batch.observe()
         return _row(observation), float(response.reward[0]), terminated, truncated, _row(info)
 
-    def render(self) -> str | None:  # type: ignore[override]
+    def render(self) -> str | None:
         """Return the slate last shown, as text, in render mode "ansi"."""
         if self.render_mode is None:
             return None

@@ -7,6 +7,7 @@ import pandas as pd
 
 from slategym.envs.arrays import DoubleArray, FloatArray, LongArray
 from slategym.envs.no_click import calibrate_no_click
+from slategym.envs.parts import ChoiceModel
 from slategym.envs.world import World, WorldInfo
 from slategym.errors import UsageError
 
@@ -64,6 +65,7 @@ def tiny_world(
     past = _histories(rng, values, history)
     shown = rng.integers(0, items, (4000, 5))
     logits = intercept + slope * values[rng.integers(0, users, 4000)[:, None], shown]
+    logits -= ChoiceModel().position_bias * np.arange(5)
     info = WorldInfo(
         name=f"tiny-{items}x{users}-s{seed}",
         synthetic=True,

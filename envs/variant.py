@@ -72,7 +72,7 @@ class Variant:
     reward: Reward = field(default_factory=Reward)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.id, str) or not _ID.match(self.id):
+        if not _ID.match(str(self.id)):
             raise UsageError(
                 f"variant id {self.id!r} is malformed; it must be namespace/Name-vN, "
                 "such as 'mylab/Bored-v0'."
@@ -106,8 +106,8 @@ class Variant:
             UsageError: an unknown key (the message gives the nearest known one), a missing id,
                 or a value out of range.
         """
-        if not isinstance(value, Mapping) or "id" not in value:
-            raise UsageError(f"a variant must be a mapping with an 'id'; got {value!r}.")
+        if "id" not in value:
+            raise UsageError(f"a variant needs an 'id'; got {dict(value)!r}.")
         check_keys(f"variant {value['id']}", value, (entry.name for entry in fields(cls)))
         parts = {name: part.from_json(value[name]) for name, part in PARTS.items() if name in value}
         return cls(**{**value, **parts})

@@ -22,7 +22,7 @@ from slategym.errors import UsageError, nearest
 SPLITS = ("all", "train", "held_out")
 
 
-class SlateVectorEnv(VectorEnv):  # type: ignore[misc]
+class SlateVectorEnv(VectorEnv):
     """B users, each shown a slate of K of C candidates per step.
 
     Observation: `Dict` of ``user`` (Dp,), ``history``, ``history_feedback``, ``candidates`` and
