@@ -53,6 +53,11 @@ class PolicyRuns:
         """Name for people."""
         return _LABELS.get(self.name, self.name)
 
+    @property
+    def phrase(self) -> str:
+        """Name inside a sentence."""
+        return "the trained agent" if self.label == _LABELS["agent"] else self.label
+
     @cached_property
     def users(self) -> npt.NDArray[np.int32]:
         """World row of the user of each session, seeds one after the other (N,)."""
@@ -153,6 +158,7 @@ def _row(one: _Measured, bootstrap: UserBootstrap) -> dict[str, Any]:
     return {
         "name": one.policy.name,
         "label": one.policy.label,
+        "phrase": one.policy.phrase,
         "kind": one.policy.kind,
         "fingerprint": one.policy.fingerprint,
         "seconds": round(one.policy.seconds, 3),
@@ -200,11 +206,13 @@ def _verdict(
     interval = Interval.from_json(closest["metrics"]["return"])
     rival = measured[closest["against"]]
     base = float(rival.sessions["return"].mean())
-    tied = [measured[pair["against"]].policy.label for pair in against if not pair["excludes_zero"]]
+    tied = [
+        measured[pair["against"]].policy.phrase for pair in against if not pair["excludes_zero"]
+    ]
     share = f" ({100 * interval.estimate / abs(base):+.0f} %)" if abs(base) > 1e-9 else ""
     gain = (
         f"a mean return of {winner.sessions['return'].mean():.2f} a session, "
-        f"{interval.estimate:+.2f}{share} over {rival.policy.label}, the next best"
+        f"{interval.estimate:+.2f}{share} over {rival.policy.phrase}, the next best"
     )
     ends = f"[{interval.low:+.2f}, {interval.high:+.2f}]"
     if tied:
@@ -215,7 +223,7 @@ def _verdict(
             f"from {_listed(tied)}."
         )
     else:
-        title = f"{name} wins, {interval.estimate:+.2f}{share} over {rival.policy.label}"
+        title = f"{name} wins, {interval.estimate:+.2f}{share} over {rival.policy.phrase}"
         verdict = (
             f"{name} wins with {gain}; the paired 95 % interval {ends} excludes 0, as it does "
             "against every other policy."

@@ -62,7 +62,7 @@ def _table(models: dict[str, dict[str, Any]], difference: dict[str, Any]) -> dic
         {
             "name": _NAMES.get(name, name.replace("_", " ")),
             "own": name in _OWN,
-            "values": [_text(entry.get(key)) for key in keys],
+            "values": [_fixed(entry.get(key)) for key in keys],
         }
         for name, entry in ordered
     ]
@@ -72,6 +72,11 @@ def _table(models: dict[str, dict[str, Any]], difference: dict[str, Any]) -> dic
         for row, (name, _) in zip(rows, ordered, strict=True):
             row["values"].append(_difference(difference.get(name)))
     return {"columns": columns, "rows": rows}
+
+
+def _fixed(value: float | None) -> str:
+    """Return a number with four decimals."""
+    return "n/a" if value is None else f"{value:.4f}"
 
 
 def _difference(interval: Any) -> str:  # noqa: ANN401

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from slategym.benchmarks.drawing import (
     GRID,
@@ -86,20 +87,20 @@ def _forest(
         axes.errorbar(
             estimate, place, xerr=[[below], [above]], fmt="o", color=colour, ms=6, capsize=3, lw=1.8
         )
+        # In a column of their own, where no line of the plot can run through them.
         axes.annotate(
             f"{estimate:{'+' if signed else ''}.{digits}f}".replace("-", "\N{MINUS SIGN}"),
-            (estimate + above, place),
-            (6, 0),
-            textcoords="offset points",
+            (1.01, place),
+            xycoords=("axes fraction", "data"),
             va="center",
-            fontsize=8,
-            color=MUTED,
+            fontsize=8.5,
+            color=INK,
         )
     axes.set_yticks(range(len(rows)), [label for label, _, _ in rows])
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
-    axes.margins(x=0.14)
+    axes.margins(x=0.06)
 
 
 def leaderboard(results: Results) -> tuple[Figure, str, str, str]:
@@ -123,7 +124,7 @@ def differences(results: Results) -> tuple[Figure, str, str, str] | None:
         return None
     rows, tint = _policies(results)
     label = {row["name"]: row["label"] for row in rows}
-    reference = label[results["reference"]]
+    reference = next(r["phrase"] for r in rows if r["name"] == results["reference"])
     figure, axes = canvas(5.6, 1.1 + 0.34 * len(results["paired"]))
     axes.axvline(0.0, color=INK, lw=1.0)
     _forest(
@@ -169,6 +170,7 @@ def trade_off(results: Results) -> tuple[Figure, str, str, str] | None:
         )
         lines += [(x - left, y, x + right, y), (x, y - below, x, y + above)]
     axes.margins(0.12, 0.18)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.set_xlabel("intra-list diversity (1 - mean cosine of content)")
     axes.set_ylabel("mean return a session")
     place_labels(
@@ -251,13 +253,14 @@ def learning(results: Results) -> tuple[Figure, str, str, str] | None:
     if not curves:
         return None
     rows, tint = _policies(results)
+    label = {row["name"]: row["label"] for row in rows}
     figure, axes = canvas()
     for curve in curves:
         colour = tint[curve["name"]]
         met, fixed = curve["exploring"], curve["evaluation"]
         axes.plot(np.asarray(met["frames"]) / 1_000, met["values"], color=colour, lw=0.9, alpha=0.5)
         frames = np.asarray(fixed["frames"]) / 1_000
-        axes.plot(frames, fixed["values"], "o-", color=colour, ms=4, label=curve["name"])
+        axes.plot(frames, fixed["values"], "o-", color=colour, ms=4, label=label[curve["name"]])
     for row in rows:
         if row["kind"] != "agent":
             level = row["metrics"]["return"]["estimate"]

@@ -18,11 +18,10 @@ from slategym.files import write_json, write_text
 from slategym.progress import Progress, Silent, stage
 
 _SHOWN_PAIRED = ("return", "clicks", "minutes", "length", "diversity")
-_GENERAL_ASSUMPTIONS = (
-    "How interest drifts, how users tire of a topic and when they leave are assumed, not learned: "
-    "logs of this kind do not show them.",
-    "A higher return in simulation is no proof of a gain with real users.",
+_DYNAMICS = (
+    "How interest drifts, how users tire of a topic and when they leave are assumed, not learned."
 )
+_NO_PROOF = "A higher return in simulation is no proof of a gain with real users."
 
 
 def write_report(bench: Path | str, *, progress: Progress | None = None) -> Path:
@@ -65,11 +64,11 @@ def render(results: dict[str, Any], drawings: Sequence[Drawing], folder: Path) -
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=False
     )
     template = environment.from_string(source.read_text(encoding="utf-8"))
-    label = {row["name"]: row["label"] for row in results["policies"]}
+    phrase = {row["name"]: row["phrase"] for row in results["policies"]}
     world = results["world"]
     return template.render(
         title=results["title"],
-        verdict=results["verdict"],
+        verdict=results["verdict"].replace(" %", "\N{NO-BREAK SPACE}%"),
         subtitle=_subtitle(results),
         world=world,
         cards=_cards(results),
@@ -80,14 +79,14 @@ def render(results: dict[str, Any], drawings: Sequence[Drawing], folder: Path) -
         distinct_users=f"{results['distinct_users']:,}",
         paired=[_paired(pair, results) for pair in results["paired"]],
         paired_metrics=[METRIC[key] for key in _SHOWN_PAIRED],
-        reference=label[results["reference"]],
+        reference=phrase[results["reference"]],
         figures=[d for d in drawings if d.name != "reliability"],
         reliability=next((d for d in drawings if d.name == "reliability"), None),
         losses=_losses(results["curves"]),
         sessions=[_session(one, folder) for one in results["sessions"]],
         log_loss=log_loss_table(world["metrics"]),
         fidelity=fidelity_rows(world["metrics"]),
-        assumptions=[*world["assumptions"], *_GENERAL_ASSUMPTIONS],
+        assumptions=_assumptions(world["assumptions"]),
         command=results["manifest"]["command"],
         manifest=_manifest(results),
     )
@@ -100,6 +99,12 @@ def number(value: float | None, digits: int, *, signed: bool = False) -> str:
     zero = round(value, digits) == 0.0  # neither +0.0 nor -0.0
     text = f"{abs(value):,.{digits}f}" if zero else f"{value:{'+' if signed else ''},.{digits}f}"
     return text.replace("-", "\N{MINUS SIGN}")
+
+
+def _assumptions(stated: Sequence[str]) -> list[str]:
+    """Return what a world states, and what holds for every world where it says nothing of it."""
+    dynamics = [] if any("drift" in sentence for sentence in stated) else [_DYNAMICS]
+    return [*stated, *dynamics, _NO_PROOF]
 
 
 def _cell(
@@ -134,7 +139,7 @@ def _cards(results: dict[str, Any]) -> list[dict[str, str]]:
     cards = [
         {
             "value": number(winner["return"]["estimate"], 2),
-            "label": f"mean return of {rows[results['winner']]['label']} "
+            "label": f"mean return of {rows[results['winner']]['phrase']} "
             + _cell(winner["return"], 2)["ends"],
         }
     ]
@@ -146,7 +151,7 @@ def _cards(results: dict[str, Any]) -> list[dict[str, str]]:
         cards.append(
             {
                 "value": number(interval["estimate"], 2, signed=True),
-                "label": f"over {rows[closest['against']]['label']}, the next best, "
+                "label": f"over {rows[closest['against']]['phrase']}, the next best, "
                 f"{_cell(interval, 2, signed=True)['ends']}",
             }
         )
@@ -180,10 +185,11 @@ def _ranked_card(results: dict[str, Any], key: str, label: str) -> dict[str, str
 def _row(row: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:
     """Return a line of the leaderboard as text."""
     notes = {"agent": "trained agent", "reference": "reference", "baseline": ""}
+    note = notes[row["kind"]]
     return {
         "label": row["label"],
         "kind": row["kind"],
-        "note": notes[row["kind"]],
+        "note": "" if note == row["label"].lower() else note,
         "winner": row["name"] == results["winner"],
         "cells": [_cell(row["metrics"][metric.key], metric.digits) for metric in METRICS],
     }

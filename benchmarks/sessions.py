@@ -42,7 +42,7 @@ def example_sessions(
         other = by_name[rival]
         gain = run.returns - other.runs[0].returns
         worse = _at(gain, 0.1)
-        told = f"where {other.label} did better" if gain[worse] < 0 else "where it gained little"
+        told = f"where {other.phrase} did better" if gain[worse] < 0 else "where it gained little"
         chosen += [
             (other, middle, "the same user, the same luck"),
             (winner, worse, told),
