@@ -62,17 +62,14 @@ def _print_fit(metrics: Mapping[str, Any]) -> None:
     """Print how well the response model does on rows it was not fitted on."""
     from slategym.benchmarks.fidelity import log_loss_table
 
-    rating, cold = metrics.get("rating"), metrics.get("cold_items")
-    if rating:
-        print(
-            f"held-out RMSE {rating['rmse']:.4f} over {rating['rows']:,} ratings "
-            f"(global mean {rating['rmse_global_mean']:.4f})"
-        )
-    if cold:
-        print(
-            f"items held out with all their ratings: RMSE {cold['content_map']['rmse']:.4f} from "
-            f"content, {cold['user_bias']['rmse']:.4f} without"
-        )
+    rating = metrics.get("rating", {})
+    if "rmse" in rating:
+        beside = [
+            f"{name.removeprefix('rmse_').replace('_', ' ')} {value:.4f}"
+            for name, value in sorted(rating.items())
+            if name.startswith("rmse_")
+        ]
+        print(f"held-out RMSE {rating['rmse']:.4f} ({', '.join(beside)})")
     table = log_loss_table(metrics)
     if table is not None:
         rows = [[row["name"], *row["values"]] for row in table["rows"]]
