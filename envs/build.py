@@ -23,7 +23,7 @@ from slategym.envs.world_files import MANIFEST, read_manifest
 from slategym.errors import DataError, UsageError
 from slategym.progress import Progress, Silent, stage
 
-BUILD_VERSION = 1  # raised when the same input gives another world
+BUILD_VERSION = 2  # raised when the same input gives another world
 HISTORY = 20  # H
 PROFILE_DIM = 32
 
