@@ -117,7 +117,8 @@ def run_study(
         for line in _work(waiting, Path(world), folder, workers):
             journal.append(line)
             told.advance(STAGE)
-    finished = [line for line in journal.lines if line["cell"] in cells]
+    # In the order asked for, not that in which two processes happened to finish.
+    finished = [line for cell in cells for line in journal.lines if line["cell"] == cell]
     study = summarise(finished, frames) | {
         "settings": asdict(settings),
         "arms_options": options,

@@ -219,10 +219,10 @@ def _verdict(study: dict[str, Any]) -> str:
     within = [f"`{row['arm']}`" for row in compared if _unclear(row)]
     told = []
     if beyond:
-        told.append(f"Final return differs from `none` beyond chance for {', '.join(beyond)}")
+        told.append(f"Final return differs from that of `none` beyond chance: {', '.join(beyond)}.")
     if within:
-        told.append(f"{'n' if told else 'N'}ot for {', '.join(within)}")
-    return "; ".join(told) + "."
+        told.append(f"It cannot be told from that of `none` for {', '.join(within)}.")
+    return " ".join(told) if beyond else told[0].replace("It", "Final return", 1)
 
 
 def _unclear(row: dict[str, Any]) -> bool:

@@ -98,10 +98,17 @@ def test_a_run_that_never_gets_there_counts_as_the_whole_budget_and_is_marked() 
 def test_the_verdict_says_which_arms_differ_and_which_do_not() -> None:
     text = markdown(made_up())
     verdict = text.splitlines()[2]
-    assert verdict.startswith("Final return differs from `none` beyond chance for `rating` (+2.")
-    assert verdict.endswith("not for `item_features`.")
+    assert verdict.startswith(
+        "Final return differs from that of `none` beyond chance: `rating` (+2"
+    )
+    assert verdict.endswith("It cannot be told from that of `none` for `item_features`.")
     assert "(synthetic)" in text
     assert "- all minus rating: -0.0" in text
+    nothing = [line("none", seed, 9.0 + seed) for seed in range(4)]
+    nothing += [line("all", seed, 9.0 + seed + (-1) ** seed) for seed in range(4)]
+    facts = {"settings": {"users": 3}, "world_name": "w", "synthetic": False}
+    flat = markdown(summarise(nothing, 100) | facts)
+    assert "Final return cannot be told from that of `none` for `all`." in flat
     assert "| random (not trained) | | 2.00 [" in text
 
 
