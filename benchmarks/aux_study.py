@@ -84,7 +84,7 @@ def run_study(
 
     Args:
         world: a WORLD folder.
-        out: folder for ``cells.jsonl``, ``aux_study.json``, ``aux_study.md`` and the runs.
+        out: folder for ``cells.jsonl``, ``aux_study.json``, ``.md`` and the runs.
         seeds: training seeds 0 .. seeds - 1 of every arm.
         frames: training frames of a cell.
         arms: names in `ARMS`.
@@ -110,13 +110,7 @@ def run_study(
         for arm in arms
     ]
     cells += [{"policy": name, "settings": asdict(settings)} for name in REFERENCES]
-    done = [line["cell"] for line in journal.lines]
-    with stage(told, STAGE, len(cells)):
-        told.advance(STAGE, sum(cell in done for cell in cells))
-        waiting = [cell for cell in cells if cell not in done]
-        for line in _work(waiting, Path(world), folder, workers):
-            journal.append(line)
-            told.advance(STAGE)
+    _run_missing(cells, journal, Path(world), folder, workers, told)
     # In the order asked for, not that in which two processes happened to finish.
     finished = [line for cell in cells for line in journal.lines if line["cell"] == cell]
     study = summarise(finished, frames) | {
@@ -128,6 +122,24 @@ def run_study(
     write_json(folder / "aux_study.json", study)
     write_text(folder / "aux_study.md", markdown(study))
     return study
+
+
+def _run_missing(
+    cells: Sequence[dict[str, Any]],
+    journal: Journal,
+    world: Path,
+    folder: Path,
+    workers: int,
+    progress: Progress,
+) -> None:
+    """Run the cells that the journal does not hold, each written as it finishes."""
+    done = [line["cell"] for line in journal.lines]
+    waiting = [cell for cell in cells if cell not in done]
+    with stage(progress, STAGE, len(cells)):
+        progress.advance(STAGE, len(cells) - len(waiting))
+        for line in _work(waiting, world, folder, workers):
+            journal.append(line)
+            progress.advance(STAGE)
 
 
 def _claim(folder: Path, settings: StudySettings) -> None:

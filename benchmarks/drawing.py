@@ -170,19 +170,26 @@ def place_labels(
             fontsize=8.5,
             fontweight="bold",
         )
-        size = Text.get_window_extent(label)
-        best = min(
-            (
-                (_cost(box, taken, frame), place, dx, dy, box)
-                for place, (dx, dy) in enumerate(_offsets(size.width, size.height, pixels))
-                for box in [_around(x + dx, y + dy, size)]
-            ),
-            key=lambda entry: entry[:2],
-        )
-        label.set_position((best[2] / pixels, best[3] / pixels))
-        taken.append(best[4])
+        dx, dy, box = _free_place(x, y, Text.get_window_extent(label), taken, frame, pixels)
+        label.set_position((dx / pixels, dy / pixels))
+        taken.append(box)
         labels.append(label)
     return labels
+
+
+def _free_place(
+    x: float, y: float, size: Bbox, taken: Sequence[Bbox], frame: Bbox, pixels: float
+) -> tuple[float, float, Bbox]:
+    """Return the shift of the cheapest place round a point, near ones first, and its box."""
+    best: tuple[float, float, float, Bbox] | None = None
+    for dx, dy in _offsets(size.width, size.height, pixels):
+        box = _around(x + dx, y + dy, size)
+        cost = _cost(box, taken, frame)
+        if best is None or cost < best[0]:
+            best = (cost, dx, dy, box)
+    if best is None:
+        raise AssertionError("there is always a place to try")
+    return best[1:]
 
 
 def _offsets(width: float, height: float, pixels: float) -> Iterator[tuple[float, float]]:

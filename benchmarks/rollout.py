@@ -125,12 +125,9 @@ def rollout(
         num_candidates=num_candidates,
         horizon=horizon,
         users=split,
-        privileged=True if privileged else None,
+        privileged=privileged,
     )
-    try:
-        return _run(policy, env, users, seed, privileged, progress or Silent())
-    finally:
-        env.close()
+    return _run(policy, env, users, seed, privileged, progress or Silent())
 
 
 def _run(

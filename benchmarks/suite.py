@@ -98,13 +98,13 @@ def run_benchmark(
         runs: RUN folders written by `slategym.agents.training.train`.
         out: the BENCH folder.
         users: user streams for each seed.
-        seeds: first halves of the user streams' names.
-        slate_size: slots K; ``None`` takes what the first run was trained with, else leaves it
-            to the variant, like the next two.
-        num_candidates: candidates C.
-        horizon: most steps of a session.
+        seeds: first halves of the streams' names.
+        slate_size: K; ``None``, here and in the next three, takes what the first run was trained
+            with, else the default.
+        num_candidates: C.
+        horizon: most steps.
+        variant: a registered env id.
         split: "held_out", "train" or "all" users.
-        variant: a registered env id; ``None`` takes that of the first run, else World-v0.
         progress: hears of ended sessions.
 
     Returns:
@@ -114,7 +114,6 @@ def run_benchmark(
         UsageError: nothing to run, a repeated name, or ``out`` holds results of other settings.
         DataError: a RUN folder is not one, or ``cells.jsonl`` is damaged.
     """
-    folder, told = Path(out), progress or Silent()
     contenders = _contenders(policies, runs)
     if not contenders or not seeds:
         raise UsageError("a benchmark needs at least one policy or run, and at least one seed.")
@@ -124,13 +123,25 @@ def run_benchmark(
         variant or trained.get("variant") or "slategym/World-v0",
         users,
         split,
-        slate_size=slate_size or trained.get("slate_size"),
-        num_candidates=num_candidates or trained.get("num_candidates"),
-        horizon=horizon or trained.get("horizon"),
+        slate_size=trained.get("slate_size") if slate_size is None else slate_size,
+        num_candidates=trained.get("num_candidates") if num_candidates is None else num_candidates,
+        horizon=trained.get("horizon") if horizon is None else horizon,
     )
-    _claim(folder, settings)
+    _claim(Path(out), settings)
+    return _run_all(world, contenders, seeds, settings, Path(out), progress or Silent())
+
+
+def _run_all(
+    world: World,
+    contenders: Sequence[Contender],
+    seeds: Sequence[int],
+    settings: Settings,
+    folder: Path,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Run what is missing in a claimed folder, analyse all of it and write the results."""
     journal = CellJournal(folder)
-    records = _run_missing(world, contenders, seeds, settings, journal, told)
+    records = _run_missing(world, contenders, seeds, settings, journal, progress)
     ran = [
         PolicyRuns(
             one.name,
@@ -141,7 +152,7 @@ def run_benchmark(
         )
         for one in contenders
     ]
-    with stage(told, "analyse"):
+    with stage(progress, "analyse"):
         results = analyse(world, ran)
     results["settings"] = asdict(settings)
     results["seeds"] = [int(seed) for seed in seeds]

@@ -164,6 +164,8 @@ def test_wrong_use_is_refused_before_anything_is_written(world: World, tmp_path:
         run_benchmark(world, ("randon",), out=out, **SMALL)
     with pytest.raises(DataError, match="is not a finished training run"):
         run_benchmark(world, ("random",), [tmp_path / "nothing"], out, **SMALL)
+    with pytest.raises(UsageError, match="slate_size"):
+        run_benchmark(world, ("random",), out=out, slate_size=0)
     assert not out.exists()
 
 
