@@ -139,11 +139,14 @@ def patience_after(rules: Rules, patience: float, clicked: bool, fatigue: float)
 
 @numba.njit(forceinline=True)
 def is_among(item: int, row: IntArray, count: int) -> bool:
-    """Return True if ``item`` is one of the first ``count`` entries of ``row``."""
-    for c in range(count):  # noqa: SIM110 (numba compiles the loop far better than any())
-        if row[c] == item:
-            return True
-    return False
+    """Return True if ``item`` is one of the first ``count`` entries of ``row``.
+
+    Without an early exit: the compiler turns the loop into a few wide comparisons.
+    """
+    found = False
+    for c in range(count):
+        found |= row[c] == item
+    return found
 
 
 @numba.njit
