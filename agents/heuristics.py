@@ -111,7 +111,8 @@ class MMRPolicy(CFGreedyPolicy):
 
     Each slot takes the candidate that maximises
     ``trade_off * relevance - (1 - trade_off) * max cosine to the slots before it``, relevance
-    being the predicted rating scaled to [0, 1] over the candidates, cosine on the content block.
+    being the predicted rating scaled to [0, 1] over the candidates, cosine that of
+    `World.directions`.
 
     Args:
         world: only its public tables are read.
@@ -133,10 +134,7 @@ class MMRPolicy(CFGreedyPolicy):
             raise UsageError(f"trade_off is {trade_off}; it must be in [0, 1].")
         super().__init__(world, slate_size, noise_std)
         self.trade_off = trade_off
-        start, stop = world.info.blocks["content"]
-        content = _padded(np.asarray(world.item_vectors)[:, start:stop])
-        length = np.linalg.norm(content, axis=1, keepdims=True)
-        self._direction = content / np.where(length > 0, length, 1.0)
+        self._direction = _padded(np.asarray(world.directions))
 
     def act(self, observation: Observation, rng: np.random.Generator) -> Slate:  # noqa: ARG002
         """Return slates ``(B, K)`` in the order the slots were filled."""

@@ -131,7 +131,6 @@ def _measure(world: World, policy: PolicyRuns) -> _Measured:
 
 def session_metrics(world: World, run: Trajectories) -> dict[str, FloatArray]:
     """Return every session-level metric of a rollout, each (B,), by key."""
-    start, stop = world.info.blocks["content"]
     impressions = (run.shown >= 0).sum(axis=(0, 2))
     novelty = metrics.self_information(world.item_popularity)
     clicks = run.clicks.astype(np.float64)
@@ -143,7 +142,7 @@ def session_metrics(world: World, run: Trajectories) -> dict[str, FloatArray]:
         "click_rate": rate,
         "minutes": run.minutes,
         "length": run.length.astype(np.float64),
-        "diversity": metrics.session_diversity(run.shown, world.item_vectors[:, start:stop]),
+        "diversity": metrics.session_diversity(run.shown, world.directions),
         "novelty": metrics.mean_over_shown(run.shown, novelty),
         "topic_entropy": metrics.topic_entropy(run.shown, run.clicked, world.item_topics),
     }

@@ -202,7 +202,7 @@ SYNTHETIC DATA. Nothing here is about real films or real people.
 
 slategym made these files from seed {seed}: {items} items, {users} users, {rows} ratings.
 
-item_features.csv   title, description, topic (theme), mood, running time (minutes), year, picture, sound
+item_features.csv   title, description, topic (theme), mood, minutes, year, picture, sound
 user_behavior.csv   who rated what with 1 to 5 stars, and when (seconds since 1970)
 users.csv           what each user says of themselves
 images/             posters, 160 by 240 pixels, PNG

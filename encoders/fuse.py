@@ -43,6 +43,8 @@ class FusedTable:
         blocks: Modality to its block, in the order of concatenation.
         centre: (sum of Dm,) mean of the concatenated rows.
         components: (sum of Dm, D), from centred rows to columns.
+        spread: (D,) deviation of each column before whitening; the first columns hold what
+            sets items apart most.
         explained: Share of the variance of the concatenated rows that the table keeps.
     """
 
@@ -50,6 +52,7 @@ class FusedTable:
     blocks: Mapping[Modality, Block]
     centre: Float64Array
     components: Float64Array
+    spread: Float64Array
     explained: float
 
     def transform(self, vectors: ItemVectors) -> FloatArray:
@@ -112,10 +115,12 @@ def fuse(
     whiten[kept] = 1 / np.sqrt(values[kept])
     components = np.zeros((rows.shape[1], dim))
     components[:, : len(values)] = directions * whiten
+    spread = np.zeros(dim)
+    spread[: len(values)] = np.where(kept, np.sqrt(values), 0.0)
     total = float((centred[~empty] ** 2).sum() / (~empty).sum())
     share = float(values[kept].sum()) / total if total > 0 else 0.0
     table = (centred @ components).astype(np.float32)
-    return FusedTable(table, blocks, centre, components, min(share, 1.0))
+    return FusedTable(table, blocks, centre, components, spread, min(share, 1.0))
 
 
 def _fit_block(vectors: ItemVectors, modality: Modality, weight: float) -> Block:

@@ -132,6 +132,7 @@ def _make(
         value_high=scale[1],
         blocks=blocks,
         topic_names=topic_names,
+        content_spread=tuple(fused.spread[: content.shape[1]].tolist()),
         source=catalog.source,
         licence=catalog.licence,
         provenance=provenance,

@@ -68,6 +68,8 @@ class WorldInfo:
     """Half-open column ranges of ``item_vectors``: content, collaborative, topics, prior."""
     topic_names: tuple[str, ...]
     """Z names."""
+    content_spread: tuple[float, ...] = ()
+    """Deviation of each content column before it was whitened; empty: all alike."""
     schema_version: int = SCHEMA_VERSION
     source: str = ""
     """Where the data came from."""
@@ -95,6 +97,7 @@ class WorldInfo:
         plain = dict(value)
         plain["blocks"] = {name: (int(a), int(b)) for name, (a, b) in plain["blocks"].items()}
         plain["topic_names"] = tuple(plain["topic_names"])
+        plain["content_spread"] = tuple(plain["content_spread"])
         plain["assumptions"] = tuple(plain["assumptions"])
         return cls(**plain)
 
@@ -167,6 +170,19 @@ class World:
     def n_topics(self) -> int:
         """Z, the number of topics."""
         return self.item_topics.shape[1]
+
+    @cached_property
+    def directions(self) -> FloatArray:
+        """Unit vectors (I, Dc) whose dot product says how alike the contents of two items are.
+
+        The content block with its whitening undone: whitened vectors of any two items are about
+        equally far apart. A row is zero where nothing is known of an item.
+        """
+        start, stop = self.info.blocks["content"]
+        spread = np.asarray(self.info.content_spread or np.ones(stop - start), np.float32)
+        rows = self.item_vectors[:, start:stop] * spread
+        length = np.sqrt((rows * rows).sum(axis=1, keepdims=True))
+        return frozen((rows / np.where(length > 0, length, 1.0)).astype(np.float32))
 
     @cached_property
     def content(self) -> dict[str, str]:

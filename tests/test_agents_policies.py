@@ -167,11 +167,9 @@ def test_mmr_without_variety_is_cf_greedy_and_with_it_slates_are_more_varied(
 
 
 def similarity(world: World, observation: Arrays, slate: np.ndarray[Any, Any]) -> float:
-    """Mean cosine between the items of a slate, content block."""
-    start, stop = world.info.blocks["content"]
+    """Mean cosine between the contents of the items of a slate."""
     items = np.take_along_axis(observation["candidates"], slate, 1)
-    content = world.item_vectors[items][..., start:stop]
-    content = content / np.linalg.norm(content, axis=-1, keepdims=True)
+    content = world.directions[items]
     return float((content @ content.swapaxes(1, 2)).mean())
 
 
