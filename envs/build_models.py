@@ -6,7 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from slategym.cf_baselines.calibration import ClickModel, evaluate_click_model, fit_click_model
+from slategym.cf_baselines.biases import fit_biases
+from slategym.cf_baselines.calibration import (
+    ClickModel,
+    evaluate_click_model,
+    fit_click_model,
+    labelled,
+)
 from slategym.cf_baselines.content_map import fit_content_map
 from slategym.cf_baselines.factorization import RatingModel, fit_rating_model
 from slategym.cf_baselines.interactions import Interactions, Split
@@ -19,6 +25,7 @@ from slategym.progress import Progress, stage
 SIMULATOR_SEED = 1_000_003
 CLICK_TARGET = 0.4
 CLICK_SLATE = 5
+RELIABILITY_BINS = 10
 _SLATES = 20_000
 
 
@@ -68,6 +75,7 @@ def fit_models(
         }
         if len(split.test):
             metrics["click"] |= evaluate_click_model(click, public, log, split, seed=seed)
+            metrics["click"]["reliability"] = _reliability(public, click, log, split, seed)
             if not log.implicit:
                 metrics["rating"] = _rating_metrics(public, log, split)
     with stage(progress, "fit the simulator's rating model"):
@@ -93,11 +101,24 @@ def _rating_metrics(model: RatingModel, log: Interactions, split: Split) -> dict
     def rmse(predicted: FloatArray | float) -> float:
         return float(np.sqrt(np.mean((predicted - test.values.astype(np.float64)) ** 2)))
 
-    biases = model.mean + model.user_bias[test.users] + model.item_bias[test.items]
+    biases = fit_biases(log, split.train).predict(test.users, test.items)
     return {
         "rmse": rmse(model.predict_rows(test, clip=True)),
         "rmse_user_item_bias": rmse(np.clip(biases, model.low, model.high)),
         "rmse_global_mean": rmse(float(log.values[split.train].mean())),
+    }
+
+
+def _reliability(
+    model: RatingModel, click: ClickModel, log: Interactions, split: Split, seed: int
+) -> dict[str, list[float]]:
+    """Return predicted and observed shares of positives in `RELIABILITY_BINS` of equal mass."""
+    test = labelled(log, split.test, click.threshold, seed=seed + 2)
+    predicted = click.probability(model.predict_rows(test)).astype(np.float64)
+    bins = np.array_split(np.argsort(predicted, kind="stable"), RELIABILITY_BINS)
+    return {
+        "predicted": [float(predicted[rows].mean()) for rows in bins if len(rows)],
+        "observed": [float(test.values[rows].mean()) for rows in bins if len(rows)],
     }
 
 
