@@ -29,6 +29,14 @@ class History:
     taste: torch.Tensor  # (B, 1 + F) posterior mean of [bias, factors] under the public model
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """What the networks read of a batch of observations; it does not depend on their weights."""
+
+    state: torch.Tensor  # (B, S)
+    match: torch.Tensor  # (B, C, M)
+
+
 class ObservationFeatures(nn.Module):
     """Reads ``ids`` and ``features`` observations alike; holds tables, learns nothing.
 
@@ -77,6 +85,13 @@ class ObservationFeatures(nn.Module):
         """Hold a table that belongs to the world, so that it is not saved with the weights."""
         tensor = torch.as_tensor(np.array(array, np.float32))
         self.register_buffer(name, tensor, persistent=False)
+
+    @torch.no_grad()
+    def forward(self, obs: Obs) -> Inputs:
+        """Return what the networks read of a batch of observations."""
+        history = self.history(obs)
+        candidates = self.vectors(obs["candidates"])
+        return Inputs(self.state(obs, history), self.match(obs, candidates, history))
 
     def vectors(self, items: torch.Tensor) -> torch.Tensor:
         """Return standardised vectors ``(B, n, D)`` of ids ``(B, n)`` or raw ``(B, n * D)``."""

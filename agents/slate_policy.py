@@ -8,10 +8,11 @@ from gymnasium import spaces
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import nn
 
+from slategym.agents.aux_buffers import AuxRolloutBuffer
 from slategym.agents.aux_losses import AuxLoss, RatingLoss, Targets, make_aux_losses
 from slategym.agents.core import Core, join
 from slategym.agents.embeddings import CandidateItems
-from slategym.agents.features import Obs, ObservationFeatures
+from slategym.agents.features import Inputs, Obs, ObservationFeatures
 from slategym.agents.item_tables import PublicTables
 from slategym.agents.slates import PlackettLuce
 from slategym.errors import UsageError
@@ -99,7 +100,8 @@ class SlatePolicy(ActorCriticPolicy):
             self.response_user = nn.Linear(width, 2)
             self.response_match = _zeroed(self.features.match_size, 2)
             self.response_score = nn.Parameter(torch.zeros(2))
-        self.targets: Any = None
+        self.targets: AuxRolloutBuffer | None = None
+        self.inputs = Inputs(torch.zeros(0), torch.zeros(0))  # of the last slates chosen
         self._memo: tuple[tuple[int, ...], torch.Tensor] | None = None
         self._totals: dict[str, torch.Tensor] = {}
         self._batches = 0
@@ -107,19 +109,20 @@ class SlatePolicy(ActorCriticPolicy):
             self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs
         )
 
-    def core(self, obs: Obs) -> Core:
-        """Return everything one pass computes for a batch of observations."""
-        with torch.no_grad():
-            history = self.features.history(obs)
-            vectors = self.features.vectors(obs["candidates"])  # (B, C, D)
-            state = self.features.state(obs, history)
-            match = self.features.match(obs, vectors, history)  # (B, C, M)
-        hidden = self.trunk(state)
-        items = self._items(obs["candidates"], vectors)
+    def core(self, obs: Obs, inputs: Inputs | None = None) -> Core:
+        """Return everything one pass computes for a batch of observations.
+
+        Args:
+            obs: the batch.
+            inputs: what was read from it before; read anew if None.
+        """
+        read = self.features(obs) if inputs is None else inputs
+        hidden = self.trunk(read.state)
+        items = self._items(obs["candidates"])
         value = self.value_net(torch.cat([hidden, items.mean()], -1))
         products = items.dot(self._queries(hidden)).transpose(1, 2) / self.embedding**0.5
-        response = self._response(hidden, products, match)
-        scores = self._scores(products[..., 0], match, response)
+        response = self._response(hidden, products, read.match)
+        scores = self._scores(products[..., 0], read.match, response)
         return Core(hidden, items, scores, value, response)
 
     def _queries(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -151,13 +154,14 @@ class SlatePolicy(ActorCriticPolicy):
             return None
         return products[..., 1:] + self.response_user(hidden)[:, None] + self.response_match(match)
 
-    def _items(self, candidates: torch.Tensor, vectors: torch.Tensor) -> CandidateItems:
+    def _items(self, candidates: torch.Tensor) -> CandidateItems:
         """Return candidate embeddings.
 
         A catalogue smaller than the batch of candidates is embedded once and gathered from;
         a larger one is never touched beyond the rows in the batch.
         """
         if candidates.is_floating_point() or candidates.numel() < len(self.features.table):
+            vectors = self.features.vectors(candidates)
             rows = self.item_net(vectors.flatten(0, 1))
             return CandidateItems(rows, torch.arange(len(rows)).view(vectors.shape[:2]))
         return CandidateItems(self._catalogue(), candidates.long())
@@ -175,7 +179,8 @@ class SlatePolicy(ActorCriticPolicy):
         self, obs: Obs, deterministic: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return slates ``(B, K)``, values ``(B, 1)`` and log-probabilities ``(B,)``."""
-        core = self.core(obs)
+        self.inputs = self.features(obs)
+        core = self.core(obs, self.inputs)
         slate = self.slate.proba_distribution(core.scores)
         actions = slate.get_actions(deterministic)
         log_prob = slate.log_prob(actions)
@@ -186,16 +191,19 @@ class SlatePolicy(ActorCriticPolicy):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return values, log-probabilities and entropies of slates.
 
-        While gradients are on, the value carries the auxiliary losses of the minibatch the
-        attached buffer returned last (see `join`).
+        For the minibatch that the attached buffer returned last, and while gradients are on, the
+        value carries the auxiliary losses (see `join`).
         """
         actions = actions.long().reshape(-1, self.slate.slate_size)
-        core = self.core(obs)
+        held = self.targets
+        if held is not None and held.sampled is not obs:
+            held = None
+        core = self.core(obs, None if held is None else held.inputs)
         slate = self.slate.proba_distribution(core.scores)
         log_prob = slate.log_prob(actions)
         value = core.value
-        if len(self.aux_losses) and self.targets is not None and torch.is_grad_enabled():
-            losses = self.aux_terms(core.shown(actions), self.targets.minibatch)
+        if len(self.aux_losses) and held is not None and torch.is_grad_enabled():
+            losses = self.aux_terms(core.shown(actions), held.minibatch)
             self._remember(losses)
             value = join(value, self.weighted(losses))
         return value, log_prob, slate.entropy()

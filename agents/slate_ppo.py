@@ -80,6 +80,7 @@ class SlatePPO(PPO):
     def _setup_model(self) -> None:
         super()._setup_model()
         self.rollout_buffer.source = self.env
+        self.rollout_buffer.reader = self.policy
         self.policy.targets = self.rollout_buffer
 
     def _update_info_buffer(
@@ -154,7 +155,7 @@ class SlatePPO(PPO):
         count = min(rows, buffer.buffer_size * buffer.n_envs)
         batch = buffer._get_samples(np.arange(count))  # noqa: SLF001
         actions = batch.actions.long().reshape(count, -1)
-        core = policy.core(batch.observations)
+        core = policy.core(batch.observations, buffer.inputs)
         log_prob = policy.slate.proba_distribution(core.scores).log_prob(actions)
         advantage = batch.advantages
         advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)

@@ -88,7 +88,7 @@ def test_the_joint_gradient_is_the_sum_of_all_losses() -> None:
     joint = gradients(model)
     model.policy.zero_grad()
     targets = model.rollout_buffer.minibatch
-    model.policy.targets = None  # nothing joins now
+    model.policy.targets = None  # nothing joins now, and the inputs are read anew
     shown = model.policy.core(batch.observations).shown(batch.actions)
     extra = model.policy.weighted(model.policy.aux_terms(shown, targets))
     (ppo_loss(model, batch) + extra).backward()
@@ -122,6 +122,7 @@ def test_targets_belong_to_the_transitions_they_come_with() -> None:
 
 def test_without_auxiliary_losses_the_agent_is_plain_ppo_bit_for_bit() -> None:
     ours = make_model({})
+    ours.policy.targets = None  # kept inputs differ from inputs read anew by rounding
     seed_rollout(1, 1)
     ours.learn(3 * 128)
     plain = make_model({}, kind=PPO)
@@ -131,6 +132,25 @@ def test_without_auxiliary_losses_the_agent_is_plain_ppo_bit_for_bit() -> None:
         ours.policy.state_dict().items(), plain.policy.state_dict().values(), strict=True
     ):
         torch.testing.assert_close(mine, theirs, rtol=0, atol=0, msg=name)
+
+
+def test_inputs_kept_from_the_rollout_are_those_read_anew() -> None:
+    model = collected(ALL)
+    for batch in model.rollout_buffer.get(64):
+        assert model.rollout_buffer.sampled is batch.observations
+        kept, anew = model.rollout_buffer.inputs, model.policy.features(batch.observations)
+        torch.testing.assert_close(kept.state, anew.state, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(kept.match, anew.match, atol=1e-5, rtol=1e-5)
+
+
+def test_a_batch_that_is_not_from_the_buffer_joins_nothing() -> None:
+    model = collected(ALL)
+    batch = next(model.rollout_buffer.get(64))
+    copied = dict(batch.observations)
+    value, _, _ = model.policy.evaluate_actions(copied, batch.actions)
+    value.sum().backward()
+    assert model.policy.response_query.weight.grad is None
+    assert model.policy.take_aux_means() == {}
 
 
 def test_auxiliary_gradients_reach_trunk_and_heads_only_when_on() -> None:
