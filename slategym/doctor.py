@@ -29,7 +29,6 @@ PACKAGES = (
     "safetensors",
     "pillow",
     "soundfile",
-    "plotly",
     "matplotlib",
     "typer",
     "rich",

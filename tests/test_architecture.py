@@ -33,7 +33,7 @@ THIRD_PARTIES = {
     "cf_baselines": _FITTED | {"PIL"},  # the demo's posters are drawn with Pillow
     "envs": _SIMULATED,
     "agents": _LEARNED,
-    "benchmarks": _LEARNED | {"jinja2", "matplotlib", "plotly"},
+    "benchmarks": _LEARNED | {"jinja2", "matplotlib"},
     "slategym": {"typer"},
 }
 SOURCES = [(folder, path) for folder in FOLDERS for path in sorted((ROOT / folder).glob("*.py"))]

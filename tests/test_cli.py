@@ -15,7 +15,7 @@ from slategym.cli import run
 from slategym.envs.tiny import tiny_world
 
 COMMANDS = ["demo", "build", "train", "bench", "report", "doctor", "envs"]
-HEAVY = ("torch", "pandas", "numpy", "transformers", "gymnasium", "numba", "matplotlib", "plotly")
+HEAVY = ("torch", "pandas", "numpy", "transformers", "gymnasium", "numba", "matplotlib")
 
 
 @pytest.fixture(scope="module")
