@@ -28,6 +28,12 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def _ended(stage: str, seconds: float) -> str:
+    """Return the last line of a stage; one that an error closes was not done."""
+    how = "done in" if sys.exc_info()[0] is None else "stopped after"
+    return f"{stage}: {how} {duration(seconds)}"
+
+
 @dataclass
 class _Stage:
     total: int | None
@@ -83,7 +89,7 @@ class LineProgress:
     def finish(self, stage: str) -> None:
         """Close a stage and say how long it took."""
         state = self._stages.pop(stage)
-        self.note(f"{stage}: done in {duration(self._clock() - state.begin)}")
+        self.note(_ended(stage, self._clock() - state.begin))
 
     def note(self, message: str) -> None:
         """Print one line."""
@@ -109,7 +115,7 @@ class BarProgress:
         """Replace the bar by a line that says how long the stage took."""
         task = self._bars.tasks[self._bars.task_ids.index(self._tasks[stage])]
         self._bars.remove_task(self._tasks.pop(stage))
-        self.note(f"{stage}: done in {duration(task.elapsed or 0.0)}")
+        self.note(_ended(stage, task.elapsed or 0.0))
 
     def note(self, message: str) -> None:
         """Print one line above the bars."""

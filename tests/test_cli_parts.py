@@ -56,6 +56,13 @@ def test_a_stage_of_unknown_length_counts() -> None:
     assert said == ["fit ...", "fit: 3 after 6.0 s", "fit: done in 6.0 s"]
 
 
+def test_a_stage_that_fails_is_not_called_done() -> None:
+    stream = io.StringIO()
+    with pytest.raises(KeyboardInterrupt), stage(LineProgress(stream), "fit"):
+        raise KeyboardInterrupt
+    assert stream.getvalue().splitlines()[-1] == "fit: stopped after 0.0 s"
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0.04, "0.0 s"), (59.94, "59.9 s"), (125.4, "2 min 05 s"), (3840.0, "1 h 04 min")],
