@@ -23,6 +23,54 @@ if TYPE_CHECKING:
     from slategym.envs.world import World
 
 
+OutOption = Annotated[Path, typer.Option("--out", metavar="WORLD", help="The folder to write.")]
+MovielensOption = Annotated[
+    Path | None,
+    typer.Option("--movielens", metavar="FOLDER", help="MovieLens 100K in its own layout."),
+]
+PostersOption = Annotated[
+    Path | None,
+    typer.Option("--posters", metavar="ZIP", help="Posters for --movielens, if not found."),
+]
+LogOption = Annotated[
+    Path | None, typer.Option("--log", metavar="FILE", help="Who did what: CSV, TSV, Parquet.")
+]
+ItemsOption = Annotated[
+    Path | None,
+    typer.Option("--items", metavar="FILE", help="The catalogue: CSV, TSV or Parquet."),
+]
+UsersOption = Annotated[
+    Path | None,
+    typer.Option("--users", metavar="FILE", help="What is known of the users, if anything."),
+]
+DemoOption = Annotated[
+    bool, typer.Option("--demo", help="The generated catalogue and log; synthetic.")
+]
+ColumnsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--columns",
+        metavar="ROLE=COLUMN",
+        help="Which column plays a role, where the guess is wrong; `items.`, `log.` or "
+        "`users.` before the role names one file. Repeatable.",
+    ),
+]
+EncoderOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--encoder",
+        metavar="MODALITY=NAME",
+        help="The encoder of text, image or audio: text=minilm, text=hf:FOLDER, ... Repeatable.",
+    ),
+]
+NameOption = Annotated[str | None, typer.Option("--name", help="What the world is called.")]
+FactorsOption = Annotated[int, typer.Option(help="Dimensions of taste.", min=1)]
+HeldOutOption = Annotated[
+    float, typer.Option(help="Share of users no agent trains on.", min=0.0, max=0.9)
+]
+SeedOption = Annotated[int, typer.Option(help="Seed of the random choices.")]
+
+
 @dataclass(frozen=True)
 class Inputs:
     """What a world is built from.
@@ -57,53 +105,19 @@ class Sources:
 
 
 def build(
-    out: Annotated[Path, typer.Option("--out", metavar="WORLD", help="The folder to write.")],
-    movielens: Annotated[
-        Path | None,
-        typer.Option("--movielens", metavar="FOLDER", help="MovieLens 100K in its own layout."),
-    ] = None,
-    posters: Annotated[
-        Path | None,
-        typer.Option("--posters", metavar="ZIP", help="Posters for --movielens, if not found."),
-    ] = None,
-    log: Annotated[
-        Path | None, typer.Option("--log", metavar="FILE", help="Who did what: CSV, TSV, Parquet.")
-    ] = None,
-    items: Annotated[
-        Path | None,
-        typer.Option("--items", metavar="FILE", help="The catalogue: CSV, TSV or Parquet."),
-    ] = None,
-    users: Annotated[
-        Path | None,
-        typer.Option("--users", metavar="FILE", help="What is known of the users, if anything."),
-    ] = None,
-    demo: Annotated[
-        bool, typer.Option("--demo", help="The generated catalogue and log; synthetic.")
-    ] = False,
-    columns: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--columns",
-            metavar="ROLE=COLUMN",
-            help="Which column plays a role, where the guess is wrong; `items.`, `log.` or "
-            "`users.` before the role names one file. Repeatable.",
-        ),
-    ] = None,
-    encoder: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--encoder",
-            metavar="MODALITY=NAME",
-            help="The encoder of text, image or audio: text=minilm, text=hf:FOLDER, ... "
-            "Repeatable.",
-        ),
-    ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="What the world is called.")] = None,
-    factors: Annotated[int, typer.Option(help="Dimensions of taste.", min=1)] = 16,
-    held_out: Annotated[
-        float, typer.Option(help="Share of users no agent trains on.", min=0.0, max=0.9)
-    ] = 0.2,
-    seed: Annotated[int, typer.Option(help="Seed of the random choices.")] = 0,
+    out: OutOption,
+    movielens: MovielensOption = None,
+    posters: PostersOption = None,
+    log: LogOption = None,
+    items: ItemsOption = None,
+    users: UsersOption = None,
+    demo: DemoOption = False,
+    columns: ColumnsOption = None,
+    encoder: EncoderOption = None,
+    name: NameOption = None,
+    factors: FactorsOption = 16,
+    held_out: HeldOutOption = 0.2,
+    seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Build a world: encode the items, fit the users on the log, calibrate their clicks.
