@@ -1,5 +1,6 @@
 """The command line as a stranger meets it: quick help, one-sentence errors, exit codes, JSON."""
 
+import ast
 import json
 import os
 import signal
@@ -275,3 +276,29 @@ def test_a_reader_who_has_seen_enough_is_no_error() -> None:
     )
     assert done.stdout.startswith("slategym/World-v0")
     assert "Traceback" not in done.stderr
+
+
+def test_a_variant_of_your_own_takes_under_15_lines_and_is_trained_by_the_same_command(
+    world: Path, tmp_path: Path
+) -> None:
+    example = Path(__file__).resolve().parent.parent / "examples" / "short_sessions.py"
+    body = ast.parse(example.read_text(encoding="utf-8")).body[1:]  # without the docstring
+    assert sum((node.end_lineno or 0) - node.lineno + 1 for node in body) < 15
+    options = ["--import", str(example), "--variant", "acme/ShortSessions-v0", "--json"]
+    options += ["--world", str(world)]
+    small = "num_envs=16,n_steps=8,batch_size=64,epochs=1,evaluations=1,evaluation_users=8"
+    for command in (
+        ["train", *options, "--out", "run", "--frames", "128", "-s", small],
+        ["bench", *options, "--out", "bench", "--run", "run", "--users", "8"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "slategym", *command],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        document = json.loads(done.stdout)
+    assert document["settings"]["variant"] == "acme/ShortSessions-v0"
+    assert document["settings"]["slate_size"] == 3
+    assert "run" in {row["name"] for row in document["policies"]}
