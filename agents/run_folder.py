@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from slategym.agents.train_config import TrainConfig
+from slategym.envs.variant import Variant
 from slategym.envs.world import World
 from slategym.errors import DataError, UsageError
 from slategym.files import read_json, write_json
@@ -75,21 +76,20 @@ class RunFolder:
             )
         return False
 
-    def begin(
-        self, world: World, config: TrainConfig, sizes: dict[str, int], world_path: Path | None
-    ) -> None:
+    def begin(self, world: World, config: TrainConfig, world_path: Path | None) -> None:
         """Write ``agent.json``: from now on the folder belongs to this run.
 
         Args:
             world: what is trained on.
             config: how.
-            sizes: slate_size and num_candidates as they came out.
             world_path: where the world lies on disk, if it does.
         """
+        task = config.task()
         record = {
             "schema_version": SCHEMA_VERSION,
             "config": config.to_json(),
             "variant": config.variant,
+            "parameters": task.parameters,
             "world": {
                 "hash": world.hash,
                 "name": world.info.name,
@@ -101,11 +101,21 @@ class RunFolder:
                 "profile": world.user_profile.shape[1],
                 "topics": world.n_topics,
                 "vector": world.item_vectors.shape[1],
-            }
-            | sizes,
-            "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+                "slate_size": task.slate_size,
+                "num_candidates": task.num_candidates,
+            },
+            "versions": _versions(),
         }
         write_json(self.agent, record)
+
+    def changed_versions(self) -> list[str]:
+        """Return which packages are not of the version that the run was begun with."""
+        then = read_json(self.agent)["versions"]
+        return [
+            f"{name} {then.get(name)} then, {now} now"
+            for name, now in _versions().items()
+            if then.get(name) != now
+        ]
 
     def _compare(self, record: dict[str, Any], world: World, config: TrainConfig) -> None:
         """Refuse a folder that was started with something else."""
@@ -123,6 +133,12 @@ class RunFolder:
             raise UsageError(
                 f"{self.path} holds a run with {key} = {record['config'].get(key)!r}, "
                 f"not {asked[key]!r}; give another folder or the same options."
+            )
+        changes = changed_parameters(record, config.task())
+        if changes:
+            raise UsageError(
+                f"{self.path} holds a run on other parameters of variant {config.variant!r}: "
+                f"{'; '.join(changes)}; give another folder, and the changed variant a new version."
             )
 
     def append(self, record: dict[str, Any]) -> None:
@@ -150,6 +166,31 @@ class RunFolder:
             raise DataError(
                 f"{self.curve} cannot be read ({error}); delete the run and train again."
             ) from None
+
+
+def _versions() -> dict[str, str]:
+    """Return the installed versions of what weights depend on."""
+    return {name: importlib.metadata.version(name) for name in _PACKAGES}
+
+
+def changed_parameters(record: dict[str, Any], task: Variant) -> list[str]:
+    """Return what differs between the variant a run was begun on and the one of its id now.
+
+    The encoding is left out: a run chooses its own.
+
+    Args:
+        record: content of ``agent.json``; one without parameters, as written before they were
+            kept, is taken to agree.
+        task: the variant now, in the run's own sizes.
+    """
+    now = task.parameters
+    then = record.get("parameters", now)
+    names = sorted((then.keys() | now.keys()) - {"observation"})
+    return [
+        f"{name} is {then.get(name)!r} there and {now.get(name)!r} now"
+        for name in names
+        if then.get(name) != now.get(name)
+    ]
 
 
 def check_schema(path: Path, record: Any) -> None:  # noqa: ANN401

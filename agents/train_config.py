@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self
 
 from slategym.agents.aux_losses import AUX_LOSSES
+from slategym.envs.registry import get_variant
+from slategym.envs.variant import Variant
 from slategym.envs.vector import SlateVectorEnv
 from slategym.envs.world import World
 from slategym.errors import UsageError, nearest
@@ -130,21 +132,24 @@ class TrainConfig:
         """Rollouts of the whole run."""
         return math.ceil(self.frames / self.rollout_frames)
 
-    def make_env(self, world: World, num_envs: int, observation: str) -> SlateVectorEnv:
-        """Return a batched environment of the variant over the world's training users.
+    def task(self) -> Variant:
+        """Return the registered variant with the sizes asked for.
 
         Raises:
             UsageError: an unknown variant, or sizes it cannot have.
         """
         sizes = {name: getattr(self, name) for name in ("slate_size", "num_candidates", "horizon")}
         asked = {name: size for name, size in sizes.items() if size is not None}
+        return get_variant(self.variant).override(**asked)
+
+    def make_env(self, world: World, num_envs: int, observation: str) -> SlateVectorEnv:
+        """Return a batched environment of the task over the world's training users.
+
+        Raises:
+            UsageError: see `task`; or more candidates than the world has items.
+        """
         return SlateVectorEnv(
-            num_envs,
-            variant=self.variant,
-            world=world,
-            users="train",
-            observation=observation,
-            **asked,
+            num_envs, variant=self.task(), world=world, users="train", observation=observation
         )
 
     def to_json(self) -> dict[str, Any]:

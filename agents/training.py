@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from gymnasium import spaces
 
 from slategym.agents.checkpoint import (
     module_arrays,
@@ -80,10 +79,12 @@ def train(
     folder = RunFolder(Path(out))
     begun = folder.begun(opened, config)
     if not folder.finished:
+        for change in folder.changed_versions() if begun else ():
+            progress.note(f"{change}: the weights may not be those of an unbroken run")
         with private_torch(config.threads):
             trainer = _Trainer(opened, folder, config)
             if not begun:
-                folder.begin(opened, config, trainer.sizes, path)
+                folder.begin(opened, config, path)
             trainer.run(progress)
     return read_result(folder.path)
 
@@ -138,9 +139,6 @@ class _Trainer:
         self.watched = config.make_env(world, config.evaluation_users, "ids")
         self.model = make_model(self.env, PublicTables.from_world(world), config)
         self.cpu_seconds = 0.0
-        action = self.watched.single_action_space
-        slots = action.nvec if isinstance(action, spaces.MultiDiscrete) else [action.n]
-        self.sizes = {"slate_size": len(slots), "num_candidates": int(slots[0])}
 
     def run(self, progress: Progress) -> None:
         """Train from the latest checkpoint, or from the start, to the end."""

@@ -20,10 +20,14 @@ from slategym.agents.run_folder import RunFolder
 from slategym.agents.train_config import TrainConfig
 from slategym.agents.trained import load_agent
 from slategym.agents.training import EVALUATION_SEED, train
+from slategym.envs import registry
+from slategym.envs.registry import get_variant
 from slategym.envs.tiny import tiny_world
 from slategym.envs.vector import SlateVectorEnv
 from slategym.envs.world import World
 from slategym.errors import DataError, SlateGymError, UsageError
+from slategym.files import read_json, write_json
+from slategym.progress import Silent
 
 SMALL = TrainConfig(
     frames=1024,
@@ -142,6 +146,35 @@ def test_a_folder_of_another_run_is_refused(whole: Path, tmp_path: Path) -> None
         train(tiny_world(), tmp_path, SMALL)
 
 
+def test_a_variant_changed_under_its_id_is_noticed(
+    whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = get_variant(SMALL.variant).override(boredom=0.7, observation="ids")
+    monkeypatch.setitem(registry._VARIANTS, SMALL.variant, changed)
+    with pytest.raises(UsageError, match=r"boredom is 0.5 there and 0.7 now; give another"):
+        train(tiny_world(), whole, SMALL)
+
+
+def test_a_run_continued_by_other_versions_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_after(patch, 1)
+        with pytest.raises(KilledError):
+            train(tiny_world(), tmp_path, SMALL)
+    record = read_json(tmp_path / "agent.json")
+    record["versions"]["torch"] = "1.0"
+    write_json(tmp_path / "agent.json", record)
+    told: list[str] = []
+
+    class Notes(Silent):
+        def note(self, message: str) -> None:
+            told.append(message)
+
+    train(tiny_world(), tmp_path, SMALL, Notes())
+    assert told[0].startswith("torch 1.0 then, ")
+
+
 def test_a_bad_configuration_leaves_no_folder_behind(tmp_path: Path) -> None:
     config = TrainConfig.from_json(SMALL.to_json() | {"variant": "slategym/Wrld-v0"})
     with pytest.raises(UsageError, match="slategym/World-v0"):
@@ -226,7 +259,7 @@ def test_an_agent_serves_another_world_only_when_told_to(whole: Path) -> None:
 
 def test_an_unfinished_run_is_not_an_agent(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    folder.begin(tiny_world(), SMALL, {"slate_size": 5, "num_candidates": 20}, None)
+    folder.begin(tiny_world(), SMALL, None)
     with pytest.raises(DataError, match="is not finished"):
         load_agent(folder.path, tiny_world())
     with pytest.raises(SlateGymError, match="does not exist"):
