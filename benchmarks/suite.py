@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from slategym.agents.policy import POLICIES, Policy, make_policy
-from slategym.agents.run_folder import RunFolder
+from slategym.agents.run_folder import RunFolder, changed_parameters
+from slategym.agents.train_config import TrainConfig
 from slategym.benchmarks.analysis import PolicyRuns, analyse
 from slategym.benchmarks.cells import CellJournal, CellRecord, cell_key
 from slategym.benchmarks.curves import read_curve
@@ -103,7 +104,7 @@ def run_benchmark(
             with, else the default.
         num_candidates: C.
         horizon: most steps.
-        variant: a registered env id.
+        variant: a registered env id. Named, it may differ from what a run was trained on.
         split: "held_out", "train" or "all" users.
         progress: hears of ended sessions.
 
@@ -111,13 +112,14 @@ def run_benchmark(
         The content of ``results.json``.
 
     Raises:
-        UsageError: nothing to run, a repeated name, or ``out`` holds results of other settings.
+        UsageError: nothing to run, a repeated name, ``out`` holds results of other settings, or
+            ``variant`` is not named and its parameters are not those that were trained with.
         DataError: a RUN folder is not one, or ``cells.jsonl`` is damaged.
     """
     contenders = _contenders(policies, runs)
     if not contenders or not seeds:
         raise UsageError("a benchmark needs at least one policy or run, and at least one seed.")
-    trained = _trained_with(contenders)
+    trained = _trained_with(contenders, told=variant is not None)
     settings = _settings(
         world,
         variant or trained.get("variant") or "slategym/World-v0",
@@ -185,10 +187,25 @@ def read_results(folder: Path | str) -> dict[str, Any]:
     return results
 
 
-def _trained_with(contenders: Sequence[Contender]) -> dict[str, Any]:
-    """Return the training options of the first run, nothing without one."""
+def _trained_with(contenders: Sequence[Contender], *, told: bool) -> dict[str, Any]:
+    """Return the training options of the first run, nothing without one.
+
+    Args:
+        contenders: what is to be run.
+        told: whether the user named the variant and so knows what it is today.
+    """
     run = next((one.run for one in contenders if one.run is not None), None)
-    return {} if run is None else dict(read_json(RunFolder(run).agent)["config"])
+    if run is None:
+        return {}
+    record = read_json(RunFolder(run).agent)
+    config = TrainConfig.from_json(record["config"])
+    changes = [] if told else changed_parameters(record, config.task())
+    if changes:
+        raise UsageError(
+            f"{run} was trained on other parameters of variant {config.variant!r}: "
+            f"{'; '.join(changes)}; train again, or name the variant to compare on it as it is now."
+        )
+    return config.to_json()
 
 
 def _settings(world: World, variant: str, users: int, split: str, **sizes: int | None) -> Settings:

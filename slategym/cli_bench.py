@@ -7,10 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from slategym.cli_common import (
-    DEFAULT_VARIANT,
     ImportOption,
     JsonOption,
-    VariantOption,
     WorldOption,
     check_variant_id,
     import_user_code,
@@ -43,8 +41,14 @@ def bench(
         ),
     ] = None,
     users: Annotated[int, typer.Option(help="Held-out user streams a seed.", min=1)] = 1024,
-    seeds: Annotated[int, typer.Option(help="Sessions each user stream has.", min=1)] = 1,
-    variant: VariantOption = DEFAULT_VARIANT,
+    seeds: Annotated[int, typer.Option(help="Sets of user streams.", min=1)] = 1,
+    variant: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="The environment; by default the one that the first run was trained on.",
+        ),
+    ] = None,
     imports: ImportOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -55,7 +59,8 @@ def bench(
     Example: slategym bench --world worlds/mine --run runs/mine --out bench/mine
     """
     import_user_code(imports)
-    check_variant_id(variant)
+    if variant is not None:
+        check_variant_id(variant)
     opened = open_world(world)
     from slategym.benchmarks.suite import DEFAULT_POLICIES, run_benchmark
 

@@ -19,6 +19,8 @@ from slategym.benchmarks.cells import CellJournal, cell_key
 from slategym.benchmarks.curves import read_curve
 from slategym.benchmarks.report import write_report
 from slategym.benchmarks.suite import read_results, run_benchmark
+from slategym.envs import registry
+from slategym.envs.registry import get_variant
 from slategym.envs.tiny import tiny_world
 from slategym.envs.world import World
 from slategym.errors import DataError, UsageError
@@ -182,6 +184,18 @@ def test_a_trained_agent_is_compared_as_it_was_trained(
     page = write_report(tmp_path / "b").read_text(encoding="utf-8")
     assert "Learning curves" in page
     assert "Auxiliary losses" in page
+
+
+def test_a_variant_changed_since_training_is_compared_on_only_by_name(
+    world: World, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "slategym/World-v0"
+    monkeypatch.setitem(registry._VARIANTS, name, get_variant(name).override(boredom=0.7))
+    with pytest.raises(UsageError, match=r"boredom is 0.5 there and 0.7 now; train again"):
+        run_benchmark(world, (), [run], tmp_path / "b", users=8)
+    assert not (tmp_path / "b").exists()
+    results = run_benchmark(world, (), [run], tmp_path / "b", users=8, variant=name)
+    assert results["settings"]["variant"] == name
 
 
 def test_an_agent_trained_anew_is_another_cell(

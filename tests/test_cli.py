@@ -284,11 +284,12 @@ def test_a_variant_of_your_own_takes_under_15_lines_and_is_trained_by_the_same_c
     example = Path(__file__).resolve().parent.parent / "examples" / "short_sessions.py"
     body = ast.parse(example.read_text(encoding="utf-8")).body[1:]  # without the docstring
     assert sum((node.end_lineno or 0) - node.lineno + 1 for node in body) < 15
-    options = ["--import", str(example), "--variant", "acme/ShortSessions-v0", "--json"]
+    options = ["--import", str(example), "--json"]
     options += ["--world", str(world)]
     small = "num_envs=16,n_steps=8,batch_size=64,epochs=1,evaluations=1,evaluation_users=8"
+    named = ["--variant", "acme/ShortSessions-v0"]
     for command in (
-        ["train", *options, "--out", "run", "--frames", "128", "-s", small],
+        ["train", *options, *named, "--out", "run", "--frames", "128", "-s", small],
         ["bench", *options, "--out", "bench", "--run", "run", "--users", "8"],
     ):
         done = subprocess.run(
