@@ -199,8 +199,8 @@ def _verdict(
     """Return the title and the one-sentence verdict."""
     name = winner.policy.label
     if not against:
-        text = f"{name} was run alone, so there is nothing to compare it with."
-        return {"title": f"{name}, run alone", "verdict": text, "decided": False}
+        text = f"{name} was run without a rival, so there is nothing to compare it with."
+        return {"title": f"{name}, without a rival", "verdict": text, "decided": False}
     closest = min(against, key=lambda pair: pair["metrics"]["return"]["estimate"])
     interval = Interval.from_json(closest["metrics"]["return"])
     rival = measured[closest["against"]]
@@ -214,7 +214,10 @@ def _verdict(
         f"{interval.estimate:+.2f}{share} over {rival.policy.phrase}, the next best"
     )
     ends = f"[{interval.low:+.2f}, {interval.high:+.2f}]"
-    if tied:
+    if np.isnan(interval.low):
+        title = f"No clear winner: {name} leads, but with a single user"
+        verdict = f"{name} has {gain}; a single user leaves nothing to tell chance by."
+    elif tied:
         title = f"No clear winner: {name} leads, but not beyond chance"
         verdict = (
             f"{name} has {gain}; the paired 95 % interval {ends} "
@@ -224,10 +227,18 @@ def _verdict(
     else:
         title = f"{name} wins, {interval.estimate:+.2f}{share} over {rival.policy.phrase}"
         verdict = (
-            f"{name} wins with {gain}; the paired 95 % interval {ends} excludes 0, as it does "
-            "against every other policy."
+            f"{name} wins with {gain}; the paired 95 % interval {ends} excludes 0"
+            f"{_others(against, measured)}."
         )
     return {"title": title, "verdict": verdict, "decided": not tied}
+
+
+def _others(against: Sequence[dict[str, Any]], measured: dict[str, _Measured]) -> str:
+    """Return for whom else a win holds; a reference may well have the higher return."""
+    if len(against) < 2:
+        return ""
+    which = any(one.policy.kind == "reference" for one in measured.values())
+    return f", as it does against every other policy{' that a platform could run' * which}"
 
 
 def _listed(names: Sequence[str]) -> str:

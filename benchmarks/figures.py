@@ -113,8 +113,8 @@ def leaderboard(results: Results) -> tuple[Figure, str, str, str]:
         figure,
         "leaderboard",
         "Return of each policy",
-        "Dot: mean over sessions. Bar: 95 % interval, bootstrap over users. Sessions differ far "
-        "more than policies do, so read the paired differences before comparing two bars.",
+        "Dot: mean over sessions. Bar: 95 % interval, bootstrap over users. Bars hold how "
+        "users differ from one another; the paired differences do not, so compare policies there.",
     )
 
 
@@ -273,7 +273,7 @@ def learning(results: Results) -> tuple[Figure, str, str, str] | None:
         "learning",
         "Learning curves",
         "Dots: best slates on fixed training users. Thin line: exploring slates met in training. "
-        "Dashed: the other policies' mean return in this benchmark, whose users are others.",
+        "Dashed: the other policies' mean return in this benchmark, on its users and not those.",
     )
 
 

@@ -21,6 +21,8 @@ _SHOWN_PAIRED = ("return", "clicks", "minutes", "length", "diversity")
 _DYNAMICS = (
     "How interest drifts, how users tire of a topic and when they leave are assumed, not learned."
 )
+# A session draws its user from the split, so the same user comes more than once.
+_SPLITS = {"held_out": "held-out ", "train": "training ", "all": ""}
 _NO_PROOF = "A higher return in simulation is no proof of a gain with real users."
 
 
@@ -120,12 +122,12 @@ def _cell(
 
 def _subtitle(results: dict[str, Any]) -> str:
     """Return what was compared, in one line."""
-    settings, seeds = results["settings"], len(results["seeds"])
+    settings = results["settings"]
     parts = [
         f"World {results['world']['name']}",
         f"{len(results['policies'])} policies",
-        f"{settings['users']:,} {settings['split'].replace('_', '-')} users"
-        + (f" \N{MULTIPLICATION SIGN} {seeds} seeds" if seeds > 1 else ""),
+        f"{results['sessions_per_policy']:,} sessions of {results['distinct_users']:,} "
+        f"{_SPLITS[settings['split']]}users each",
         f"slates of {settings['slate_size']}",
         "same users, same luck for every policy",
     ]

@@ -159,7 +159,8 @@ def test_the_title_names_the_winner_and_the_verdict_its_interval(bench: Path) ->
     assert results["winner"] == "my <agent> & co", "the oracle is a reference, not a contender"
     assert results["title"].startswith("my <agent> & co wins")
     assert re.search(
-        r"the paired 95 % interval \[\+\d.*\] excludes 0, as it does against every other policy",
+        r"the paired 95 % interval \[\+\d.*\] excludes 0, as it does against every other "
+        r"policy that a platform could run\.$",
         results["verdict"],
     )
     assert results["decided"] is True
@@ -175,7 +176,24 @@ def test_a_lead_within_chance_is_not_called_a_win(world: World, tmp_path: Path) 
 
 def test_one_policy_alone_has_nothing_to_be_compared_with(world: World, tmp_path: Path) -> None:
     results = _results(world, tmp_path, {"random": (0.3, "baseline")})
-    assert "run alone" in results["verdict"]
+    assert "without a rival" in results["verdict"]
+
+
+def test_a_single_user_gives_no_interval_and_no_win(world: World) -> None:
+    policies = [
+        PolicyRuns(name, "baseline", name, (_sessions(name, quality, world, users=1),))
+        for name, quality in (("random", 0.1), ("popularity", 0.9))
+    ]
+    results = analyse(world, policies)
+    assert results["decided"] is False
+    assert "nan" not in results["title"] + results["verdict"]
+
+
+def test_sessions_are_not_called_users(page: str, bench: Path) -> None:
+    results = json.loads((bench / "results.json").read_text())
+    users = results["distinct_users"]
+    assert users < 64
+    assert f"64 sessions of {users} held-out users each" in page
 
 
 def test_policies_on_different_users_are_not_compared(world: World) -> None:
