@@ -17,7 +17,7 @@ def action_space(variant: Variant) -> spaces.Discrete | spaces.MultiDiscrete:
 
 
 def observation_space(world: World, variant: Variant) -> spaces.Dict:
-    """Return the space of one user's observation; every bound is finite and attained or safe.
+    """Return the space of one user's observation; every bound is finite.
 
     With ``observation="features"`` all entries are flat vectors (reshape ``history`` to (H, D),
     ``history_feedback`` to (H, 3), ``candidates`` to (C, D)), for Stable-Baselines3 warns of
@@ -30,41 +30,34 @@ def observation_space(world: World, variant: Variant) -> spaces.Dict:
         history: spaces.Space[object] = spaces.Box(0, world.n_items, (length,), np.int32)
         candidates: spaces.Space[object] = spaces.Box(0, world.n_items - 1, (count,), np.int32)
     else:
-        low, high = _bounds(world.item_vectors)
-        history = spaces.Box(np.tile(low, length), np.tile(high, length), dtype=np.float32)
-        candidates = spaces.Box(np.tile(low, count), np.tile(high, count), dtype=np.float32)
-    low, high = _bounds(world.user_profile)
-    top = _context_top(world, variant)
+        history = _box(world.item_vectors, length)
+        candidates = _box(world.item_vectors, count)
     return spaces.Dict(
         {
-            "user": spaces.Box(low, high, dtype=np.float32),
+            "user": _box(world.user_profile, 1),
             "history": history,
             "history_feedback": spaces.Box(
                 0.0, 1.0, (length, 3) if ids else (length * 3,), np.float32
             ),
             "candidates": candidates,
-            "context": spaces.Box(np.zeros_like(top), top, dtype=np.float32),
+            "context": spaces.Box(0.0, _context_top(world, variant), (6 + 2 * world.n_topics,)),
         }
     )
 
 
-def _bounds(table: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the least and greatest value of each column, widened so that zero is inside.
+def _box(table: FloatArray, rows: int) -> spaces.Box:
+    """Return the space of ``rows`` rows of a table, flat, under one bound for all columns.
 
-    A constant column gets room on both sides, for an empty interval is no bound.
+    One bound, so that a printed space is a line and not a wall of numbers.
     """
-    low = np.minimum(table.min(axis=0), 0.0)
-    high = np.maximum(table.max(axis=0), 0.0)
-    flat = low == high
-    return (low - flat).astype(np.float32), (high + flat).astype(np.float32)
+    bound = float(np.ceil(max(float(np.abs(table).max(initial=0.0)), 1.0)))
+    return spaces.Box(-bound, bound, (rows * table.shape[1],), np.float32)
 
 
-def _context_top(world: World, variant: Variant) -> FloatArray:
-    """Return the greatest value of each entry of the context."""
+def _context_top(world: World, variant: Variant) -> float:
+    """Return a bound on every entry of the context."""
     longest = float(world.item_duration.max())
-    top = np.ones(6 + 2 * world.n_topics)
-    top[3] = variant.horizon / 20
-    top[4] = max(variant.horizon * longest / 100, 1e-3)
     # A topic's exposure is at most 1 + d + d^2 + ... ; the margin covers rounding to float32.
-    top[6:] = 1.001 / (1 - EXPOSURE_DECAY)
-    return np.asarray(top * 1.0001, dtype=np.float32)
+    exposure = 1.001 / (1 - EXPOSURE_DECAY)
+    most = max(1.0, variant.horizon / 20, variant.horizon * longest / 100, exposure)
+    return float(np.ceil(most * 1.0001))
