@@ -17,7 +17,7 @@ from slategym.benchmarks.statistics import (
 
 FloatArray = npt.NDArray[np.float64]
 
-REFERENCES = ("random", "popularity", "cf-greedy", "oracle-myopic")
+REFERENCES = ("random", "popularity", "cf-greedy", "cf-rested", "oracle-myopic")
 EARLY = 0.25
 SHARE = 0.9
 # Arms set against each other besides each against "none".
