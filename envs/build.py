@@ -16,14 +16,14 @@ from slategym.encoders.fuse import fuse
 from slategym.encoders.pipeline import DEFAULT_ENCODERS, ItemVectors, encode_catalog
 from slategym.envs import build_tables
 from slategym.envs.arrays import FloatArray
-from slategym.envs.build_models import assumptions, fit_models, no_click_logit
+from slategym.envs.build_models import FittedModels, assumptions, fit_models, no_click_logit
 from slategym.envs.rng import DRAW_VERSION
 from slategym.envs.world import SCHEMA_VERSION, World, WorldInfo, array_hash
 from slategym.envs.world_files import MANIFEST, read_manifest
 from slategym.errors import DataError, UsageError
 from slategym.progress import Progress, Silent, stage
 
-BUILD_VERSION = 2  # raised when the same input gives another world
+BUILD_VERSION = 3  # raised when the same input gives another world
 HISTORY = 20  # H
 PROFILE_DIM = 32
 
@@ -120,27 +120,18 @@ def _make(
     scale = (0.0, 1.0) if log.implicit else (float(log.values.min()), float(log.values.max()))
     past, past_value = build_tables.histories(log, split.train, scale, HISTORY)
     minutes = build_tables.durations(catalog)
-    info = WorldInfo(
-        name=settings["name"],
-        synthetic=catalog.synthetic,
-        mean=hidden.mean,
-        public_mean=public.mean,
-        click_slope=models.click.slope,
-        click_intercept=models.click.intercept,
-        no_click_logit=no_click_logit(models, seed),
-        value_low=scale[0],
-        value_high=scale[1],
-        blocks=blocks,
-        topic_names=topic_names,
-        content_spread=tuple(fused.spread[: content.shape[1]].tolist()),
-        source=catalog.source,
-        licence=catalog.licence,
-        provenance=provenance,
-        metrics=models.metrics,
-        assumptions=assumptions(models, _extra_assumptions(catalog, log)),
-    )
     return World(
-        info=info,
+        info=WorldInfo(
+            **_about(catalog, log, models),
+            name=settings["name"],
+            no_click_logit=no_click_logit(models, seed),
+            value_low=scale[0],
+            value_high=scale[1],
+            blocks=blocks,
+            topic_names=topic_names,
+            content_spread=tuple(fused.spread[: content.shape[1]].tolist()),
+            provenance=provenance,
+        ),
         items=build_tables.item_table(catalog, minutes, popularity, log.item_counts()),
         users=build_tables.user_table(
             log, split.train, profiles, settings["held_out_users"], seed
@@ -166,6 +157,21 @@ def _make(
         item_audio=vectors.vectors.get("audio"),
         thumbnails=build_tables.thumbnails(catalog, progress),
     )  # fmt: skip
+
+
+def _about(catalog: Catalog, log: Interactions, models: FittedModels) -> dict[str, Any]:
+    """Return what a world's info takes over from its catalogue and from its models."""
+    return {
+        "synthetic": catalog.synthetic,
+        "source": catalog.source,
+        "licence": catalog.licence,
+        "mean": models.simulator.mean,
+        "public_mean": models.public.mean,
+        "click_slope": models.click.slope,
+        "click_intercept": models.click.intercept,
+        "metrics": models.metrics,
+        "assumptions": assumptions(models, _extra_assumptions(catalog, log)),
+    }
 
 
 def _check(

@@ -16,6 +16,7 @@ from slategym.cf_baselines.calibration import (
 from slategym.cf_baselines.content_map import fit_content_map
 from slategym.cf_baselines.factorization import RatingModel, fit_rating_model
 from slategym.cf_baselines.interactions import Interactions, Split
+from slategym.cf_baselines.logistic import equal_mass_bins
 from slategym.envs.arrays import FloatArray
 from slategym.envs.no_click import calibrate_no_click
 from slategym.envs.parts import ChoiceModel
@@ -115,10 +116,10 @@ def _reliability(
     """Return predicted and observed shares of positives in `RELIABILITY_BINS` of equal mass."""
     test = labelled(log, split.test, click.threshold, seed=seed + 2)
     predicted = click.probability(model.predict_rows(test)).astype(np.float64)
-    bins = np.array_split(np.argsort(predicted, kind="stable"), RELIABILITY_BINS)
+    bins = equal_mass_bins(predicted, RELIABILITY_BINS)
     return {
-        "predicted": [float(predicted[rows].mean()) for rows in bins if len(rows)],
-        "observed": [float(test.values[rows].mean()) for rows in bins if len(rows)],
+        "predicted": [float(predicted[rows].mean()) for rows in bins],
+        "observed": [float(test.values[rows].mean()) for rows in bins],
     }
 
 

@@ -1,6 +1,7 @@
 """A small world made from arrays alone: no encoder, no log, for tests, examples and checks."""
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,9 @@ _ASSUMPTIONS = (
     "Items, users and tastes are drawn from a random generator; nothing was learned from data.",
     "The no-click option makes a random slate of five clicked with probability 0.4.",
 )
+
+_MEAN, _SLOPE = 3.5, 1.6  # of values on a scale of 1 to 5; of the click logit over them
+_INTERCEPT = -_SLOPE * 3.6
 
 
 @lru_cache(maxsize=4)
@@ -50,30 +54,90 @@ def tiny_world(
     rng = np.random.default_rng(seed)
     topic = np.arange(items, dtype=np.int64) % topics
     item_topics = _topic_rows(rng, topic, topics)
+    models = _models(rng, topic, topics, users, factors)
+    public_factors, bias = models["public_item_factors"], models["item_bias"]
+    popularity = np.floor(np.exp(rng.normal(2.5, 0.8, items) + bias))
+    vectors, blocks = _item_vectors(rng, item_topics, public_factors, bias, popularity, content)
+    values = _values(models)
+    past = _histories(rng, values, history)
+    past_values = np.where(past >= 0, np.take_along_axis(values, past, axis=1), 1.0)
+    info = _info(f"tiny-{items}x{users}-s{seed}", blocks, topics, _no_click(rng, values))
+    duration = np.round(rng.uniform(3, 25, items), 1)
+    arrays: dict[str, Any] = {
+        name: _single(array) for name, array in (models | _observed(rng, models)).items()
+    }
+    return World(
+        info=info,
+        items=_item_table(topic, duration, popularity),
+        users=_user_table(users, history),
+        item_vectors=vectors,
+        user_std=np.full((users, factors), 0.1, dtype=np.float32),
+        item_topics=_single(item_topics),
+        item_duration=_single(duration),
+        item_popularity=_single(popularity),
+        user_history=past.astype(np.int32),
+        user_history_value=_single(np.clip((past_values - 1) / 4, 0, 1)),
+        **arrays,
+    )
+
+
+def _models(
+    rng: np.random.Generator, topic: LongArray, topics: int, users: int, factors: int
+) -> dict[str, DoubleArray]:
+    """Return the simulator's factors and biases, and the public factors near them."""
+    items = len(topic)
     centres = rng.normal(0, 0.6, (topics, factors))
     item_factors = centres[topic] + rng.normal(0, 0.3, (items, factors))
     item_bias = rng.normal(0, 0.35, items)
     user_factors = rng.normal(0, 0.45, (users, factors))
-    user_bias = rng.normal(0, 0.3, users)
-    public_items = item_factors + rng.normal(0, 0.15, item_factors.shape)
-    public_users = user_factors + rng.normal(0, 0.15, user_factors.shape)
-    popularity = np.floor(np.exp(rng.normal(2.5, 0.8, items) + item_bias))
-    vectors, blocks = _item_vectors(rng, item_topics, public_items, item_bias, popularity, content)
-    mean, slope = 3.5, 1.6
-    values = mean + user_bias[:, None] + item_bias + user_factors @ item_factors.T
-    intercept = -slope * 3.6
-    past = _histories(rng, values, history)
+    return {
+        "item_factors": item_factors,
+        "item_bias": item_bias,
+        "user_factors": user_factors,
+        "user_bias": rng.normal(0, 0.3, users),
+        "public_item_factors": item_factors + rng.normal(0, 0.15, item_factors.shape),
+        "public_user_factors": user_factors + rng.normal(0, 0.15, user_factors.shape),
+    }
+
+
+def _observed(rng: np.random.Generator, models: dict[str, DoubleArray]) -> dict[str, DoubleArray]:
+    """Return the public biases, and profiles that tell a little of up to four tastes."""
+    item_bias, user_bias = models["item_bias"], models["user_bias"]
+    told = models["user_factors"][:, :4]
+    return {
+        "public_item_bias": item_bias + rng.normal(0, 0.05, item_bias.shape),
+        "public_user_bias": user_bias + rng.normal(0, 0.05, user_bias.shape),
+        "user_profile": told + rng.normal(0, 0.5, told.shape),
+    }
+
+
+def _values(models: dict[str, DoubleArray]) -> DoubleArray:
+    """Return the value (U, I) each user would give each item, on a scale of 1 to 5."""
+    biases = _MEAN + models["user_bias"][:, None] + models["item_bias"]
+    return np.asarray(biases + models["user_factors"] @ models["item_factors"].T)
+
+
+def _no_click(rng: np.random.Generator, values: DoubleArray) -> float:
+    """Return the no-click logit at which 0.4 of random slates of five are clicked."""
+    users, items = values.shape
     shown = rng.integers(0, items, (4000, 5))
-    logits = intercept + slope * values[rng.integers(0, users, 4000)[:, None], shown]
+    logits = _INTERCEPT + _SLOPE * values[rng.integers(0, users, 4000)[:, None], shown]
     logits -= ChoiceModel().position_bias * np.arange(5)
-    info = WorldInfo(
-        name=f"tiny-{items}x{users}-s{seed}",
+    return calibrate_no_click(logits, 0.4)
+
+
+def _info(
+    name: str, blocks: dict[str, tuple[int, int]], topics: int, no_click_logit: float
+) -> WorldInfo:
+    """Return what is told of a tiny world."""
+    return WorldInfo(
+        name=name,
         synthetic=True,
-        mean=mean,
-        public_mean=mean,
-        click_slope=slope,
-        click_intercept=intercept,
-        no_click_logit=calibrate_no_click(logits, 0.4),
+        mean=_MEAN,
+        public_mean=_MEAN,
+        click_slope=_SLOPE,
+        click_intercept=_INTERCEPT,
+        no_click_logit=no_click_logit,
         value_low=1.0,
         value_high=5.0,
         blocks=blocks,
@@ -81,29 +145,6 @@ def tiny_world(
         source="generated by slategym.envs.tiny",
         licence="MIT",
         assumptions=_ASSUMPTIONS,
-    )
-    past_values = np.where(past >= 0, np.take_along_axis(values, past, axis=1), 1.0)
-    duration = np.round(rng.uniform(3, 25, items), 1)
-    return World(
-        info=info,
-        items=_item_table(topic, duration, popularity),
-        users=_user_table(users, history),
-        item_vectors=vectors,
-        item_factors=_single(item_factors),
-        item_bias=_single(item_bias),
-        user_factors=_single(user_factors),
-        user_std=np.full((users, factors), 0.1, dtype=np.float32),
-        user_bias=_single(user_bias),
-        public_item_factors=_single(public_items),
-        public_item_bias=_single(item_bias + rng.normal(0, 0.05, items)),
-        public_user_factors=_single(public_users),
-        public_user_bias=_single(user_bias + rng.normal(0, 0.05, users)),
-        item_topics=_single(item_topics),
-        item_duration=_single(duration),
-        item_popularity=_single(popularity),
-        user_history=past.astype(np.int32),
-        user_history_value=_single(np.clip((past_values - 1) / 4, 0, 1)),
-        user_profile=_single(user_factors[:, :4] + rng.normal(0, 0.5, (users, 4))),
     )
 
 

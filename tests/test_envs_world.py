@@ -161,6 +161,10 @@ def test_users_of_a_split(folder: Path) -> None:
         everyone.user_rows("held_out")
 
 
+def test_tiny_world_may_have_few_tastes_and_topics() -> None:
+    assert check_world(tiny_world(factors=2, topics=1)) == []
+
+
 def test_tiny_world_is_the_same_each_time_and_refuses_nonsense() -> None:
     tiny_world.cache_clear()
     first = tiny_world(items=20, users=10)
