@@ -84,10 +84,21 @@ def calibration_error(probability: Array, label: Array, bins: int = 15) -> float
     The mean over rows of |mean probability - share of positives| of the row's bin; bins are cut
     from the sorted probabilities (Nixon et al. 2019, section 3.3, adaptive bins).
     """
-    order = np.argsort(probability, kind="stable")
-    parts = np.array_split(order, min(bins, len(order)))
+    parts = equal_mass_bins(probability, bins)
     gaps = [len(rows) * abs(probability[rows].mean() - label[rows].mean()) for rows in parts]
-    return float(sum(gaps) / len(order))
+    return float(sum(gaps) / len(probability))
+
+
+def equal_mass_bins(probability: Array, bins: int) -> list[npt.NDArray[np.int64]]:
+    """Return the rows of at most ``bins`` bins of about equal size, from low to high.
+
+    Rows that tie share a bin, that of their middle rank: were they cut apart, the order of the
+    log would decide who is where, and a log sorted by outcome would look badly calibrated.
+    """
+    _, place, times = np.unique(probability, return_inverse=True, return_counts=True)
+    middle = np.cumsum(times) - times / 2
+    bin_of_row = np.floor(middle * bins / len(probability)).astype(np.int64)[place]
+    return [np.flatnonzero(bin_of_row == number) for number in np.unique(bin_of_row)]
 
 
 def area_under_curve(probability: Array, label: Array) -> float:

@@ -87,6 +87,13 @@ def test_true_probabilities_are_calibrated_and_shifted_ones_are_not() -> None:
     assert calibration_error(np.clip(p + 0.2, 0, 1), label) > 0.12
 
 
+def test_equal_probabilities_are_judged_together_however_the_rows_are_sorted() -> None:
+    label = np.repeat([1.0, 0.0], [20, 80])  # positives first, as with sampled negatives
+    assert calibration_error(np.full(100, 0.2), label) == pytest.approx(0.0)
+    two = np.where(np.arange(100) % 2, 0.1, 0.3)
+    assert calibration_error(two, label) == pytest.approx(0.1)
+
+
 def test_two_biases_are_found() -> None:
     rng = np.random.default_rng(0)
     users, items = np.repeat(np.arange(60), 50), np.tile(np.arange(50), 60)
