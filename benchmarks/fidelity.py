@@ -8,23 +8,20 @@ _COLUMNS = {
     "ece": "Calibration error",
     "auc": "AUC",
 }
-_OWN = ("model", "click_model")
+_OWN = "model"
 _NAMES = {
-    "model": "Click model of this world",
-    "click_model": "Click model of this world",
+    _OWN: "Click model of this world",
     "global_rate": "Global rate",
     "item_mean": "Item mean",
     "user_item_bias": "User + item bias",
-    "bias": "User + item bias",
 }
 
 
 def log_loss_table(measured: Any) -> dict[str, Any] | None:  # noqa: ANN401
     """Return the held-out comparison of click models as a table, if a world recorded one.
 
-    It is the first place in the metrics where at least two named models each have a
-    ``log_loss``; a ``difference`` beside them, own log loss less each other one's with its
-    interval, becomes the last column.
+    Read from ``measured["click"]["models"]``; ``measured["click"]["difference"]``, own log loss
+    less each other one's with its interval, becomes the last column.
 
     Args:
         measured: ``world.info.metrics``.
@@ -32,26 +29,10 @@ def log_loss_table(measured: Any) -> dict[str, Any] | None:  # noqa: ANN401
     Returns:
         ``columns`` (names) and ``rows`` (name, own, values as text), best log loss first.
     """
-    return _find_table(measured, {})
-
-
-def _find_table(measured: Any, difference: dict[str, Any]) -> dict[str, Any] | None:  # noqa: ANN401
-    """Return the table of the first group of models, depth first."""
-    if not isinstance(measured, dict):
+    click = measured.get("click", {})
+    if "models" not in click:
         return None
-    models = {
-        name: entry
-        for name, entry in measured.items()
-        if isinstance(entry, dict) and isinstance(entry.get("log_loss"), int | float)
-    }
-    if len(models) >= 2:
-        return _table(models, difference)
-    beside = measured.get("difference")
-    for value in measured.values():
-        found = _find_table(value, beside if isinstance(beside, dict) else {})
-        if found is not None:
-            return found
-    return None
+    return _table(click["models"], click.get("difference", {}))
 
 
 def _table(models: dict[str, dict[str, Any]], difference: dict[str, Any]) -> dict[str, Any]:
@@ -61,7 +42,7 @@ def _table(models: dict[str, dict[str, Any]], difference: dict[str, Any]) -> dic
     rows: list[dict[str, Any]] = [
         {
             "name": _NAMES.get(name, name.replace("_", " ")),
-            "own": name in _OWN,
+            "own": name == _OWN,
             "values": [_fixed(entry.get(key)) for key in keys],
         }
         for name, entry in ordered
@@ -79,13 +60,11 @@ def _fixed(value: float | None) -> str:
     return "n/a" if value is None else f"{value:.4f}"
 
 
-def _difference(interval: Any) -> str:  # noqa: ANN401
-    """Return a difference with its interval, "" where there is none."""
-    if not isinstance(interval, dict) or not {"low", "high"} <= set(interval):
+def _difference(interval: dict[str, float] | None) -> str:
+    """Return a mean difference with its interval, "" where there is none."""
+    if interval is None:
         return ""
-    middle = next((interval[key] for key in ("mean", "estimate", "value") if key in interval), None)
-    ends = f"[{interval['low']:+.4f}, {interval['high']:+.4f}]"
-    text = ends if middle is None else f"{middle:+.4f} {ends}"
+    text = f"{interval['mean']:+.4f} [{interval['low']:+.4f}, {interval['high']:+.4f}]"
     return text.replace("-", "\N{MINUS SIGN}")
 
 

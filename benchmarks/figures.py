@@ -309,13 +309,14 @@ def auxiliary(results: Results) -> tuple[Figure, str, str, str] | None:
 
 def reliability(results: Results) -> tuple[Figure, str, str, str] | None:
     """Return the reliability curve of the click model, if the world recorded one."""
-    curve = find_reliability(results["world"]["metrics"])
+    curve = results["world"]["metrics"].get("click", {}).get("reliability")
     if curve is None:
         return None
-    predicted, observed = curve
     figure, axes = canvas()
     axes.plot([0, 1], [0, 1], color=MUTED, lw=1.0, ls=(0, (2, 2)), label="perfect")
-    axes.plot(predicted, observed, "o-", color="#3b82c4", ms=5, label="click model")
+    axes.plot(
+        curve["predicted"], curve["observed"], "o-", color="#3b82c4", ms=5, label="click model"
+    )
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     axes.set_xlabel("predicted probability")
@@ -327,20 +328,6 @@ def reliability(results: Results) -> tuple[Figure, str, str, str] | None:
         "Calibration of the simulator's click model",
         "Held-out log rows in bins of equal size: what the model predicted against what happened.",
     )
-
-
-def find_reliability(measured: Any) -> tuple[list[float], list[float]] | None:  # noqa: ANN401
-    """Return predicted and observed shares from a world's metrics, wherever they lie in it."""
-    if not isinstance(measured, dict):
-        return None
-    curve = measured.get("reliability")
-    if isinstance(curve, dict) and {"predicted", "observed"} <= set(curve):
-        return list(curve["predicted"]), list(curve["observed"])
-    for value in measured.values():
-        found = find_reliability(value)
-        if found is not None:
-            return found
-    return None
 
 
 def _line(row: dict[str, Any]) -> Any:  # noqa: ANN401

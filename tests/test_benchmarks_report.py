@@ -81,11 +81,13 @@ def world() -> World:
     info = dataclasses.replace(
         plain.info,
         metrics={
-            "click_model": {
-                "model": {"log_loss": 0.53211, "brier": 0.1801},
-                "global_rate": {"log_loss": 0.69, "brier": 0.25},
+            "click": {
+                "models": {
+                    "model": {"log_loss": 0.53211, "brier": 0.1801},
+                    "global_rate": {"log_loss": 0.69, "brier": 0.25},
+                },
+                "reliability": {"predicted": [0.1, 0.5, 0.9], "observed": [0.12, 0.46, 0.88]},
             },
-            "reliability": {"predicted": [0.1, 0.5, 0.9], "observed": [0.12, 0.46, 0.88]},
         },
     )
     return dataclasses.replace(plain, thumbnails=pictures, info=info)
@@ -385,17 +387,16 @@ def test_numbers_as_people_write_them() -> None:
     assert number(-0.001, 1, signed=True) == "0.0"
 
 
-def test_measures_of_a_world_are_found_wherever_they_lie() -> None:
-    nested = {"fit": {"rmse": 0.91}, "test": {"a": {"log_loss": 0.6}, "b": {"log_loss": 0.5}}}
-    table = log_loss_table(nested)
+def test_click_models_stand_in_order_with_what_they_lose_to_the_world_s() -> None:
+    models = {"global_rate": {"log_loss": 0.6, "auc": 0.5}, "model": {"log_loss": 0.5}}
+    difference = {"global_rate": {"mean": -0.1, "low": -0.2, "high": 0}}
+    measured = {"rating": {"rmse": 0.91}, "click": {"models": models, "difference": difference}}
+    table = log_loss_table(measured)
     assert table is not None
-    assert [row["name"] for row in table["rows"]] == ["b", "a"]
-    assert log_loss_table({"rmse": 0.9}) is None
-    beside = {"models": nested["test"], "difference": {"a": {"mean": -0.1, "low": -0.2, "high": 0}}}
-    compared = log_loss_table({"click": beside})
-    assert compared is not None
-    assert [row["values"][-1] for row in compared["rows"]] == [
-        "",
-        "\N{MINUS SIGN}0.1000 [\N{MINUS SIGN}0.2000, +0.0000]",
+    assert [row["own"] for row in table["rows"]] == [True, False]
+    assert [row["values"] for row in table["rows"]] == [
+        ["0.5000", "n/a", ""],
+        ["0.6000", "0.5000", "\N{MINUS SIGN}0.1000 [\N{MINUS SIGN}0.2000, +0.0000]"],
     ]
-    assert ("fit · rmse", "0.91") in fidelity_rows(nested)
+    assert log_loss_table({"rating": {"rmse": 0.9}}) is None
+    assert ("rating · rmse", "0.91") in fidelity_rows(measured)
