@@ -9,11 +9,10 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from slategym.agents.item_tables import PublicTables, Table
+from slategym.envs.spaces import CONTEXT_SCALARS
 
 Obs = Mapping[str, torch.Tensor]
 
-# The context opens with six scalars, then consumed and shown topic exposure.
-CONTEXT_SCALARS = 6
 DOT_BLOCKS = ("content", "collaborative")
 # Means of a few unit-scale vectors are short; doubled, they enter the trunk near unit scale.
 MEAN_GAIN = 2.0

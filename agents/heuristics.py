@@ -7,11 +7,9 @@ from numpy.typing import NDArray
 
 from slategym.agents.policy import Observation, Slate, top_positions
 from slategym.agents.public_model import FloatArray, PublicModel
+from slategym.envs.spaces import CONTEXT_SCALARS
 from slategym.envs.world import World
 from slategym.errors import UsageError
-
-# The context opens with six scalars, then consumed and shown topic exposure.
-CONTEXT_SCALARS = 6
 
 
 class RandomPolicy:

@@ -73,7 +73,8 @@ class PlackettLuce(Distribution):
     ) -> torch.Tensor:
         """Return sum over k of the entropy ``(B,)`` of pick k given the picks before it.
 
-        Its expectation over slates is the exact entropy (chain rule). Per pick
+        Its expectation over slates is the exact entropy (chain rule); its gradient leaves out
+        how scores change which slates are drawn. Per pick
         ``H_k = log Z_k - E_k[s]``, with the mean score split into the untouched candidates and
         the picks still to come.
         """

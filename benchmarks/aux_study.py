@@ -34,7 +34,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "all": {"rating": None, "item_features": None, "recommendation_features": None},
     "supervised": {"rating": None, "rank_by": "response"},
 }
-# Points of the learning curve; 25 % of the frames is one of them.
+# Points of the learning curve; one of them lies near 25 % of the frames.
 EVALUATIONS = 12
 STAGE = "cells"
 

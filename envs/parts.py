@@ -33,7 +33,8 @@ class CandidateSource(Part):
     """Which C distinct items a user may be shown in a step.
 
     An item is drawn with probability proportional to its weight, again if it is already there:
-    weight 1 (uniform) or ``(popularity + popularity_smoothing) ^ popularity_exponent``.
+    weight 1 (uniform) or ``(popularity + popularity_smoothing) ^ popularity_exponent``. After
+    64 C attempts (a few items hold almost all weight) the rest is drawn uniformly.
     Candidates do not depend on what was shown before, so two policies meet the same ones.
     """
 
@@ -269,7 +270,8 @@ class Reward(Part):
 
     ``click`` in {0, 1}, ``watch`` in [0, 1], ``minutes``, ``rating`` in [0, 1], ``leave`` (-1
     in the step in which patience runs out: the delayed cost of boring a user), ``diversity`` of
-    the slate, the Gini-Simpson index ``1 - sum_z m_z^2`` of its mean topics m (Simpson 1949).
+    the slate, the Gini-Simpson index ``1 - sum_z m_z^2`` of its mean topics m (Simpson 1949); an
+    item without topics counts as unlike every item, itself included.
     """
 
     click_weight: float = number(0.0, -1e6, 1e6, "per click")

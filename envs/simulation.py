@@ -12,7 +12,6 @@ from slategym.envs.state import (
     Response,
     Rules,
     Tables,
-    UserState,
     new_observation,
     new_response,
     new_state,
@@ -162,6 +161,3 @@ def _by_key(out: Observation, ids: bool) -> dict[str, AnyArray]:
         "candidates": out.candidate_vectors.reshape(batch, -1),
         "context": out.context,
     }
-
-
-__all__ = ["Simulation", "UserState", "rules_of", "tables_of"]

@@ -8,6 +8,8 @@ from slategym.envs.physics import EXPOSURE_DECAY
 from slategym.envs.variant import Variant
 from slategym.envs.world import World
 
+CONTEXT_SCALARS = 6  # that open the context, before consumed and shown topic exposure
+
 
 def action_space(variant: Variant) -> spaces.Discrete | spaces.MultiDiscrete:
     """Return K positions in [0, C): `Discrete` for slates of one, else `MultiDiscrete`."""
@@ -40,7 +42,9 @@ def observation_space(world: World, variant: Variant) -> spaces.Dict:
                 0.0, 1.0, (length, 3) if ids else (length * 3,), np.float32
             ),
             "candidates": candidates,
-            "context": spaces.Box(0.0, _context_top(world, variant), (6 + 2 * world.n_topics,)),
+            "context": spaces.Box(
+                0.0, _context_top(world, variant), (CONTEXT_SCALARS + 2 * world.n_topics,)
+            ),
         }
     )
 
