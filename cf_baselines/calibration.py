@@ -86,7 +86,8 @@ def fit_click_model(
         seed: For these.
 
     Raises:
-        DataError: the rows are all positive or all negative, or there are none.
+        DataError: the rows are all positive or all negative, there are none, or those of a
+            higher predicted value are positive less often.
     """
     threshold = default_threshold(interactions) if positive is None else float(positive)
     data = labelled(interactions, rows, threshold, negatives=negatives, seed=seed + 1)
@@ -94,10 +95,18 @@ def fit_click_model(
     if rate in (0.0, 1.0):
         raise DataError(
             f"{interactions.name}: {rate:.0%} of the {len(data)} validation rows reach "
-            f"{threshold:g}; P(positive) needs both kinds, choose another threshold."
+            f"{threshold:g}; P(positive) needs both kinds: give a larger log, or in Python "
+            "another threshold."
         )
     score = model.predict_rows(data).astype(np.float64)
     intercept, slope = fit_line(score, data.values.astype(np.float64))
+    if slope <= 0:
+        # Simulated users would flee what they are predicted to like.
+        raise DataError(
+            f"{interactions.name}: on the {len(data)} validation rows a higher predicted value "
+            f"does not mean more positives (slope {slope:.2g}), so nothing about users was "
+            "learned from this log; it is too small, or its values are noise: give a larger one."
+        )
     return ClickModel(intercept, slope, threshold, len(data))
 
 

@@ -213,7 +213,7 @@ def fit_rating_model(
         progress: Told of every round.
 
     Raises:
-        DataError: no rows, or all values are equal.
+        DataError: no rows, rows of one user only, or all values are equal.
     """
     data = interactions.take(interactions.rows_or_all(rows))
     if interactions.implicit:
@@ -225,6 +225,12 @@ def fit_rating_model(
         raise DataError(
             f"{interactions.name}: {len(data)} rows with one value or none cannot be fitted; "
             "a rating model needs values that differ."
+        )
+    if (data.users == data.users[0]).all():
+        # The scale of tastes is that of the population; one user has none.
+        raise DataError(
+            f"{interactions.name}: all {len(data)} rows to fit are of one user, "
+            f"{data.user_ids[data.users[0]]!r}; a rating model needs at least two."
         )
     centre = float(data.values.mean(dtype=np.float64))
     scale = float(data.values.std(dtype=np.float64))

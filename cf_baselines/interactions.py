@@ -29,12 +29,16 @@ IntArray = npt.NDArray[np.int32]
 RowArray = npt.NDArray[np.int64]
 
 _NAMES = {
-    "user_id": "user_id user uid customer_id reviewer_id account_id visitor_id session_id",
+    "user_id": "user_id user uid customer_id customer member_id reviewer_id account_id visitor_id "
+    "session_id",
     "item_id": "item_id item asin parent_asin movie_id product_id article_id news_id video_id "
     "track_id song_id book_id isbn sku",
     "value": "value rating stars score overall",
-    "time": "time timestamp unix_review_time datetime date event_time created_at",
+    "time": "time timestamp ts unix_time unix_timestamp unix_review_time datetime date event_time "
+    "created_at",
 }
+MAX_VALUE = 1e15  # float32 holds the square of a larger one badly
+MAX_SECONDS = 1e11  # the year 5138
 LOG_COLUMNS = tuple(
     Wanted(role, tuple(names.split()), required=role.endswith("_id"))
     for role, names in _NAMES.items()
@@ -275,6 +279,12 @@ def _read_values(
         notes.append("implicit: no value column, every row counts as 1")
         return np.ones(len(frame)), True
     values = number_column(frame, column, path)
+    if np.abs(values).max() > MAX_VALUE:
+        row = int(np.abs(values).argmax())
+        raise DataError(
+            f"{path}, column {column!r}: {values[row]:g} in row {row + 1} is beyond "
+            f"{MAX_VALUE:g}; bring the values to a smaller unit."
+        )
     if (values == 1).all():
         notes.append(f"implicit: every {column!r} is 1")
         return values, True
@@ -289,6 +299,7 @@ def _read_values(
 def _read_times(frame: pd.DataFrame, column: str | None, path: Path, notes: list[str]) -> RowArray:
     """Return seconds since 1970, (N,); 0 where there is none."""
     if column is None:
+        notes.append("times: none, so rows of a user count as oldest first, as they stand")
         return np.zeros(len(frame), dtype=np.int64)
     cells = text_column(frame, column)
     missing = np.array([cell.lower() in UNKNOWN for cell in cells])
@@ -298,6 +309,13 @@ def _read_times(frame: pd.DataFrame, column: str | None, path: Path, notes: list
         unit, word = _time_unit(numbers)
         if unit > 1:
             notes.append(f"times: {column!r} read as {word}, converted to seconds")
+        wild = np.flatnonzero(np.abs(numbers / unit) > MAX_SECONDS)
+        if len(wild):
+            found = offenders([f"{cells[row]!r} (row {row + 1})" for row in wild.tolist()])
+            raise DataError(
+                f"{path}, column {column!r}: most times are {word} since 1970, but {found} would "
+                "be after the year 5000; use one unit, or columns={'time': ''} to do without."
+            )
         seconds = np.floor(numbers / unit).astype(np.int64)
     else:
         seconds = _read_dates(cells, missing, column, path)
@@ -337,8 +355,8 @@ def _read_dates(
             f"2024-05-31 or 2024-05-31T18:00:00Z, not {offenders(wrong)}; use "
             "columns={'time': ''} to do without."
         )
-    epoch = pd.Timestamp(0, tz="UTC")
-    seconds = ((dates - epoch) // pd.Timedelta(seconds=1)).fillna(0)
+    # Whole seconds first: a difference of nanoseconds would overflow in the year 2262.
+    seconds = dates.fillna(pd.Timestamp(0, tz="UTC")).dt.as_unit("s").astype("int64")
     return np.asarray(seconds, dtype=np.int64)
 
 
@@ -348,6 +366,12 @@ def _rows_in(catalog: Catalog, item_ids: Sequence[str], path: Path) -> RowArray:
     rows = np.array([known.get(id_, -1) for id_ in item_ids], dtype=np.int64)
     if (rows < 0).any():
         first = int(np.flatnonzero(rows < 0)[0])
+        if (rows < 0).all():
+            raise DataError(
+                f"{path}: none of its items is in catalogue {catalog.name!r}; are the ids written "
+                f"the same way? The log's first is {item_ids[0]!r}, the catalogue's "
+                f"{catalog.item_ids[0]!r}."
+            )
         unknown = {item_ids[row] for row in np.flatnonzero(rows < 0).tolist()}
         raise DataError(
             f"{path}: {len(unknown)} items in {int((rows < 0).sum())} rows are not in catalogue "

@@ -1,5 +1,7 @@
 """Probabilities of a positive response, and that they beat simpler ways to guess it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import expit
@@ -85,6 +87,18 @@ def test_true_probabilities_are_calibrated_and_shifted_ones_are_not() -> None:
     label = (rng.random(len(p)) < p).astype(float)
     assert calibration_error(p, label) < 0.012
     assert calibration_error(np.clip(p + 0.2, 0, 1), label) > 0.12
+
+
+def test_a_log_of_noise_that_turns_liking_around_is_refused() -> None:
+    rng = np.random.default_rng(0)
+    users, items = np.repeat(np.arange(30), 20), np.tile(np.arange(20), 30)
+    names = tuple(map(str, range(30)))
+    values = rng.integers(1, 6, 600).astype(float)
+    log = Interactions(names, names[:20], users, items, values, [0] * 600)
+    model = fit_rating_model(log, factors=2)
+    turned = replace(log, values=6 - log.values)
+    with pytest.raises(DataError, match="higher predicted value does not mean more positives"):
+        fit_click_model(model, turned, np.arange(600))
 
 
 def test_equal_probabilities_are_judged_together_however_the_rows_are_sorted() -> None:

@@ -266,6 +266,12 @@ def test_nothing_to_learn_is_refused(values: list[float]) -> None:
         fit_rating_model(log)
 
 
+def test_a_log_of_one_user_is_refused() -> None:
+    log = Interactions(("a", "b"), ("x", "y"), [1, 1], [0, 1], [3.0, 4.0], [0, 0])
+    with pytest.raises(DataError, match="of one user, 'b'"):
+        fit_rating_model(log)
+
+
 def test_clipping_keeps_predictions_in_the_range_seen(
     log: Interactions, model: RatingModel
 ) -> None:

@@ -77,6 +77,9 @@ def test_a_log_is_read_and_its_columns_are_told(tmp_path: Path) -> None:
         (HEADER + "a,,1,1\nb,x,2,1\n", ["item id is empty", "row 1"]),
         (HEADER + "a,x,3,1\nb,x,3,1\n", ["all 2 values are 3", "implicit"]),
         (HEADER + "a,x,3,1\nb,x,4,soon\n", ["'soon'", "row 2", "ISO"]),
+        (HEADER + "a,x,3,1\nb,x,1e30,1\n", ["1e+30 in row 2", "rating"]),
+        (HEADER + "a,x,3,1e40\nb,x,2,1e40\n", ["nanoseconds", "row 1", "one unit"]),
+        (HEADER + "a,x,3,5\nb,x,2,7\nb,y,2,1700000000000\n", ["are seconds", "row 3"]),
     ],
 )
 def test_a_wrong_log_is_refused_with_the_place(tmp_path: Path, text: str, said: list[str]) -> None:
@@ -92,6 +95,12 @@ def test_items_the_catalogue_does_not_know_are_counted_and_the_first_is_named(
     path = write(tmp_path, HEADER + "a,x,1,1\na,ghost,2,1\nb,ghost,3,1\nb,phantom,3,1\n")
     with pytest.raises(DataError, match=r"2 items in 3 rows .* 'ghost' \(row 2\)"):
         load_interactions(path, catalog=catalog_of("x", "y"))
+
+
+def test_ids_written_in_another_way_are_told_from_items_that_are_missing(tmp_path: Path) -> None:
+    path = write(tmp_path, HEADER + "a,1,1,1\nb,2,2,1\n")
+    with pytest.raises(DataError, match=r"none of its items .* written the same way.*'1'.*'1\.0'"):
+        load_interactions(path, catalog=catalog_of("1.0", "2.0"))
 
 
 def test_with_a_catalogue_items_are_numbered_as_in_it(tmp_path: Path) -> None:
@@ -132,6 +141,18 @@ def test_without_values_or_with_ones_only_the_log_is_implicit(tmp_path: Path, te
 def test_times_in_any_unit_or_as_iso_dates_become_seconds(tmp_path: Path, cell: str) -> None:
     log, _ = load_interactions(write(tmp_path, HEADER + f"a,x,1,{cell}\nb,x,2,{cell}\n"))
     assert log.times.tolist() == [1_700_000_000] * 2
+
+
+def test_dates_beyond_what_nanoseconds_hold_are_read(tmp_path: Path) -> None:
+    log, _ = load_interactions(
+        write(tmp_path, HEADER + "a,x,1,9999-12-31\nb,x,2,1969-12-31T23:59:59.5Z\n")
+    )
+    assert log.times.tolist() == [253_402_214_400, -1]
+
+
+def test_a_log_without_times_says_that_its_order_counts(tmp_path: Path) -> None:
+    _, report = load_interactions(write(tmp_path, "customer,item_id,rating\na,x,1\nb,x,2\n"))
+    assert "oldest first, as they stand" in report.describe()
 
 
 def test_parquet_with_real_times_is_read(tmp_path: Path) -> None:
