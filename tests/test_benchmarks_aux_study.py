@@ -9,7 +9,13 @@ import pytest
 from slategym.agents.train_config import TrainConfig
 from slategym.benchmarks import aux_study
 from slategym.benchmarks.aux_study import ARMS, arm_options, main, run_study
-from slategym.benchmarks.aux_summary import at_frame, first_frame, markdown, summarise
+from slategym.benchmarks.aux_summary import (
+    REFERENCES,
+    at_frame,
+    first_frame,
+    markdown,
+    summarise,
+)
 from slategym.benchmarks.throughput import env_steps_per_second
 from slategym.envs.tiny import tiny_world
 from slategym.errors import UsageError
@@ -135,7 +141,7 @@ def test_a_study_resumes_and_refuses_other_settings(
         "seeds": 1, "frames": 64, "arms": ("none",), "users": 8, "workers": 1,
     }  # fmt: skip
     first = run_study(world, tmp_path / "out", **options)
-    assert ran == ["none", "random", "popularity", "cf-greedy", "oracle-myopic"]
+    assert ran == ["none", *REFERENCES]
     ran.clear()
     assert run_study(world, tmp_path / "out", **options) == first
     assert ran == []
