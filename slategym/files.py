@@ -92,7 +92,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         if path.exists():
             old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
             path.replace(old / path.name)
-            temporary.replace(path)
+            try:
+                temporary.replace(path)
+            except OSError:
+                if not path.exists():  # else another process was faster
+                    (old / path.name).replace(path)
+                    old.rmdir()
+                raise
             shutil.rmtree(old)
         else:
             temporary.replace(path)
