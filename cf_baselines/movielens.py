@@ -190,6 +190,9 @@ def _posters(folder: Path, files: MovieLensFiles, posters: Path | None) -> tuple
                 raise DataError(f"{listed} is missing; it says which poster is which movie's.")
             return nothing
         table = read_table(listed)
+        if not {"ml100k_id", "ml1m_id"} <= set(table.columns):
+            seen = ", ".join(table.columns)
+            raise DataError(f"{listed} needs the columns ml100k_id and ml1m_id: it has {seen}.")
         names = dict(zip(table["ml100k_id"], table["ml1m_id"], strict=True))
     elif files.name != "movielens-1m" and not posters:
         return nothing

@@ -5,7 +5,6 @@ ml-latest-small (CSV) are tested on small files made in their documented form on
 """
 
 import gzip
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from slategym.cf_baselines.interactions import RowArray
-from slategym.encoders.tables import number_column, text_column
+from slategym.encoders.tables import number_column, read_table, text_column
 from slategym.errors import DataError
 
 _AGES_1M = {
@@ -133,7 +132,9 @@ def read_fields(path: Path, names: Sequence[str], separator: str) -> pd.DataFram
     """
     raw = path.read_bytes()
     text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("latin-1")
-    rows = [line.split(separator) for line in text.splitlines() if line]
+    # Not splitlines(): in text of Windows, which latin-1 reads too, an ellipsis would end a line.
+    lines = text.replace("\r\n", "\n").split("\n")
+    rows = [line.split(separator) for line in lines if line]
     wrong = next((row for row, fields in enumerate(rows) if len(fields) != len(names)), None)
     if wrong is not None:
         raise DataError(
@@ -200,8 +201,7 @@ def _read_latest(folder: Path) -> MovieLensFiles:
 
 
 def _read_csv(path: Path, names: dict[str, str]) -> pd.DataFrame:
-    text = path.read_bytes().decode("utf-8", errors="replace")
-    frame = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
+    frame = read_table(path)
     missing = [name for name in names if name not in frame.columns]
     if missing:
         seen = ", ".join(map(str, frame.columns))

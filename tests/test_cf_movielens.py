@@ -208,6 +208,16 @@ def test_the_latest_small_layout_is_read(tmp_path: Path) -> None:
     assert data.user_profiles == ("", "")
 
 
+def test_a_damaged_table_of_the_latest_small_layout_is_told(tmp_path: Path) -> None:
+    (tmp_path / "ratings.csv").write_text("userId,movieId,rating,timestamp\n1,9,4.5,964982703\n")
+    (tmp_path / "movies.csv").write_text("movieId,title,genres\n9,Short,Drama,too,many\n")
+    with pytest.raises(DataError, match=r"movies\.csv is not a well-formed table"):
+        load_movielens(tmp_path)
+    (tmp_path / "movies.csv").write_bytes("movieId,title,genres\n9,Café,Drama\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"movies\.csv is not a table of UTF-8"):
+        load_movielens(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("written", "title", "year"),
     [
