@@ -180,8 +180,9 @@ def _checked(folder: Path, wheel_hash: str) -> bool:
 def _whole(folder: Path, wheel_hash: str) -> bool:
     try:
         record = read_json(folder / RECORD)
-        return bool(record["wheel_sha256"] == wheel_hash) and all(
-            file_hash(folder / file) == digest for file, digest in record["files"].items()
+        files = record["files"]
+        return bool(record["wheel_sha256"] == wheel_hash and WEIGHTS in files) and all(
+            file_hash(folder / file) == digest for file, digest in files.items()
         )
     except (DataError, OSError, KeyError, TypeError):
         return False
