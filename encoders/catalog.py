@@ -40,7 +40,7 @@ _NAMES: dict[str, str] = {
     "audio": "audio audio_path audio_file sound sound_path wav",
     "topics": "topics topic genres genre categories category tags article_type",
     "duration": "duration duration_minutes duration_min minutes runtime runtime_minutes "
-    "duration_seconds duration_sec seconds length_minutes",
+    "duration_seconds duration_sec seconds length_minutes duration_ms",
 }
 ITEM_COLUMNS = tuple(
     Wanted(role, tuple(names.split()), required=role == "item_id") for role, names in _NAMES.items()
@@ -136,7 +136,7 @@ def load_catalog(
     Columns are guessed by name; ``columns`` overrides, role to column (roles: item_id, title,
     text, image, audio, topics, duration), ``""`` for none. Paths of pictures and sounds are
     relative to the file. Topics are split at ``|``, ``,`` and ``;``. Durations are minutes,
-    unless the column's name says seconds.
+    unless the column's name says seconds or milliseconds.
 
     Raises:
         DataError: no id column; ids empty or twice; a file missing or not a picture or sound;
@@ -262,6 +262,13 @@ def _media_paths(
     return tuple(paths)
 
 
+def _unit_of(column: str) -> tuple[str, float]:
+    """Return the unit that a column of durations names, and how many minutes one of it is."""
+    if re.search(r"([\W_]ms|[a-z]Ms|milli\w*|msecs?)$", column):
+        return "milliseconds", 1 / 60_000
+    return ("seconds", 1 / 60) if "sec" in column.lower() else ("minutes", 1.0)
+
+
 _TIME = re.compile(
     r"^(?:(?P<h>\d+)\s*h(?:ours?|rs?)?)?\s*(?:(?P<m>\d+(?:\.\d+)?)\s*(?:m|min|mins|minutes?)?\.?)?$"
 )
@@ -273,7 +280,7 @@ def _read_duration(
     """Return minutes per item, and what was assumed; unknown ones take the median."""
     if column is None:
         return None, ""
-    unit = 1 / 60 if "sec" in column.lower() else 1.0
+    unit_name, unit = _unit_of(column)
     minutes = np.full(len(cells), np.nan)
     wrong = []
     for row, cell in enumerate(cells):
@@ -294,7 +301,6 @@ def _read_duration(
         return None, f"durations: column {column!r} holds none"
     median = float(np.median(minutes[~unknown]))
     minutes[unknown] = median
-    unit_name = "seconds" if unit < 1 else "minutes"
     note = f"durations: read as {unit_name}"
     if unknown.any():
         note += f"; {int(unknown.sum())} items without one take the median, {median:g} minutes"

@@ -68,6 +68,25 @@ def test_a_column_can_be_named_or_left_out(shop: Path) -> None:
     assert not catalog.has("image").any()
 
 
+@pytest.mark.parametrize(
+    ("column", "cell", "minutes"),
+    [
+        ("duration_ms", "90000", 1.5),
+        ("durationMs", "90000", 1.5),
+        ("duration_sec", "90", 1.5),
+        ("clip_seconds", "90", 1.5),
+        ("runtime", "90", 90.0),
+        ("films", "90", 90.0),
+    ],
+)
+def test_the_name_of_a_column_says_the_unit_of_its_durations(
+    tmp_path: Path, column: str, cell: str, minutes: float
+) -> None:
+    path = write(tmp_path / "items.csv", f"id,title,{column}", f"a,A,{cell}", f"b,B,{cell}")
+    catalog, _ = load_catalog(path, columns={"duration": column})
+    assert catalog.duration == pytest.approx((minutes, minutes))
+
+
 def test_parquet_and_csv_give_the_same_catalogue(shop: Path, tmp_path: Path) -> None:
     from_csv, _ = load_catalog(shop)
     read_table(shop).to_parquet(tmp_path / "item_features.parquet")
