@@ -104,7 +104,7 @@ class TrainConfig:
     """Points of the learning curve measured on fixed training users, besides the first."""
     evaluation_users: int = 256
     """Users per such point, one episode each, deterministic slates."""
-    checkpoint_every: int = 5
+    checkpoint_every: int = 2
     """Rollouts between checkpoints; a killed run loses at most that many."""
     gradients_every: int = 10
     """Rollouts between measurements of each task's gradient norm; 0 = never."""
