@@ -4,6 +4,7 @@ Letters: B batch of users, U users, I items, H history, K items to score.
 """
 
 import importlib
+from abc import ABC, abstractmethod
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -69,7 +70,7 @@ def make_scorer(name: str, **options: Any) -> Scorer:  # noqa: ANN401
     return scorer
 
 
-class ProfileScorer:
+class ProfileScorer(ABC):
     """The shared half of scorers that turn a set of liked items into a score for every item.
 
     A history counts as the set of its items with a value of at least ``threshold``. A user
@@ -103,9 +104,9 @@ class ProfileScorer:
     def _learn(self) -> None:
         """Prepare whatever `_score_all` needs from ``likes``, (U, I)."""
 
+    @abstractmethod
     def _score_all(self, profiles: sparse.csr_matrix) -> FloatArray:
         """Return the scores of all items for profiles (B, I), each non-empty: (B, I)."""
-        raise NotImplementedError
 
     def score(self, users: npt.ArrayLike, items: npt.ArrayLike) -> FloatArray:
         """Return scores (B, K) from what the users liked in the log; -1 is an unknown user."""
