@@ -101,7 +101,7 @@ class ProfileScorer(ABC):
         self._learn()
         return self
 
-    def _learn(self) -> None:
+    def _learn(self) -> None:  # noqa: B027 (a hook: popularity needs none)
         """Prepare whatever `_score_all` needs from ``likes``, (U, I)."""
 
     @abstractmethod
