@@ -73,14 +73,14 @@ def draw_slate(view: SlateView) -> Picture:
     pen = ImageDraw.Draw(image)
     pen.fontmode = "L"  # smooth letters, whatever the image's mode
     _draw_header(pen, view)
+    if view.reward is None or not view.cards:
+        middle = (WIDTH // 2, (_HEADER + high - _FOOTER) // 2)
+        pen.text(middle, NO_SLATE, _SOFT, font(20), anchor="mm")
+        return np.array(image)
     for place, box in enumerate(_boxes(len(view.cards))):
         _draw_card(image, pen, box, place, view.cards[place])
-    if not view.cards:
-        face = font(20)
-        left = (WIDTH - width(NO_SLATE, face)) / 2
-        pen.text((left, _HEADER + _TALL // 2), NO_SLATE, _SOFT, face, anchor="lm")
     _draw_footer(pen, view, high - _FOOTER)
-    return np.asarray(image, dtype=np.uint8).copy()
+    return np.array(image)
 
 
 def _grid(slots: int) -> tuple[int, int]:
@@ -144,12 +144,8 @@ def _draw_card(image: "Image", pen: "ImageDraw", box: _Box, place: int, card: Ca
         return
     pen.rectangle(frame, fill=_WHITE, outline=_LINE, width=1)
     inner = box.inset(3)
-    top = _Box(
-        inner.left,
-        inner.top,
-        inner.right,
-        inner.top + (box.bottom - box.top) * (50 if box.bottom - box.top == _TALL else 42) // 100,
-    )
+    high = (box.bottom - box.top) * (46 if box.bottom - box.top == _TALL else 40) // 100
+    top = _Box(inner.left, inner.top, inner.right, inner.top + high)
     _draw_picture(image, pen, top, card)
     _draw_badge(pen, top, place)
     foot = _draw_outcome(pen, inner, card)
@@ -214,17 +210,19 @@ def _draw_outcome(pen: "ImageDraw", box: _Box, card: Card) -> int:
 def _draw_words(pen: "ImageDraw", box: _Box, card: Card) -> None:
     """Write title, facts and score into the room between the picture and the outcome."""
     small, large = font(12), font(14, bold=True)
-    lines = [
-        (line, small, _SOFT, 16) for fact in card.facts for line in wrap(fact, small, box.wide, 2)
-    ]
-    if card.score is not None:
-        lines.append((f"score {signed(card.score)}", small, _INK, 16))
     room = box.bottom - box.top
-    titles = min(3, max(1, (room - 16 * len(lines)) // 18))
-    title = [(line, large, _INK, 18) for line in wrap(card.title, large, box.wide, titles)]
+    score = [] if card.score is None else [(f"score {signed(card.score)}", small, _INK, 16)]
+    title = wrap(card.title, large, box.wide, 3)
+    # The title's second line before the second of the facts; its third only where all fits.
+    spare = room - 16 * (len(score) + bool(card.facts))
+    title = wrap(card.title, large, box.wide, min(len(title), max(spare // 18, 1)))
+    left = (room - 18 * len(title) - 16 * len(score)) // 16
+    facts = wrap(" · ".join(card.facts), small, box.wide, min(left, 3)) if left > 0 else []
+    lines = [(line, large, _INK, 18) for line in title]
+    lines += [(line, small, _SOFT, 16) for line in facts]
     y = box.top
-    for text, face, colour, step in title + lines:
-        if y + step > box.bottom + 2:
+    for text, face, colour, step in lines + score:
+        if y + step > box.bottom + 3:
             return
         pen.text((box.left, y), text, colour, face)
         y += step
@@ -241,10 +239,8 @@ def _draw_footer(pen: "ImageDraw", view: SlateView, top: int) -> None:
         pen.rectangle((right - wide, middle - 14, right - 1, middle + 13), fill=colour)
         pen.text((right - wide // 2, middle), text, _WHITE, face, anchor="mm")
         right -= wide + _MARGIN
-    if view.reward is None:
-        return
     large = font(19, bold=True)
-    total = f"reward {signed(view.reward)}"
+    total = f"reward {signed(view.reward or 0.0)}"
     pen.text((left, middle), total, _INK, large, anchor="lm")
     left += round(width(total, large)) + _MARGIN
     small = font(14)

@@ -47,13 +47,13 @@ class SlateView:
     heading: str
     """Who: ``"user 17"``."""
     cards: tuple[Card | None, ...] = ()
-    """K places in the order shown; None is an empty place. None at all: no slate yet."""
+    """K places in the order shown; None is an empty place."""
     facts: tuple[str, ...] = ()
     """The context, such as ``"step 3 of 60"`` or ``"search: red shoes"``."""
     gauges: tuple[Gauge, ...] = ()
     """At most three are drawn."""
     reward: float | None = None
-    """What the step was worth; None before the first step."""
+    """What the step was worth; None before the first step, when no slate was shown yet."""
     terms: tuple[tuple[str, float], ...] = ()
     """The reward's terms by name."""
     ending: str = ""
@@ -67,30 +67,30 @@ def as_text(view: SlateView) -> str:
     """Return a view as lines of text: one item per line, those taken marked with ``>``.
 
     Example:
-        >>> print(as_text(SlateView("user 7", (Card("Alien", facts=("Horror",)), None))), end="")
+        >>> cards = (Card("Alien", facts=("Horror",), taken=True, outcome="clicked"), None)
+        >>> print(as_text(SlateView("user 7", cards, reward=1.0)), end="")
         user 7
-          1. Alien [Horror]
+        > 1. Alien [Horror]  clicked
           2. (empty)
-          nothing was taken
+          reward +1.00
     """
     lines = ["; ".join((view.heading, *view.facts))]
     if view.gauges:
         lines.append("  " + "; ".join(f"{gauge.label} {gauge.text}" for gauge in view.gauges))
+    if view.reward is None:
+        return "\n".join([*lines, f"  {NO_SLATE}"]) + "\n"
     lines += [_card_line(place, card) for place, card in enumerate(view.cards, start=1)]
-    if not view.cards:
-        lines.append(f"  {NO_SLATE}")
-    elif nothing_taken(view):
+    if nothing_taken(view):
         lines.append("  nothing was taken")
-    if view.reward is not None:
-        lines.append(f"  reward {signed(view.reward)}{_terms(view)}")
+    lines.append(f"  reward {signed(view.reward)}{_terms(view)}")
     if view.ending:
         lines.append(f"  {view.ending}")
     return "\n".join(lines) + "\n"
 
 
 def nothing_taken(view: SlateView) -> bool:
-    """Return whether a slate was shown and the user took no item of it."""
-    return bool(view.cards) and not any(card is not None and card.taken for card in view.cards)
+    """Return whether the user took no item of the slate."""
+    return not any(card is not None and card.taken for card in view.cards)
 
 
 def signed(value: float) -> str:
