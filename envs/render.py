@@ -1,38 +1,161 @@
-"""A step as text: the slate with its titles, and what the user did."""
+"""A world's step as text or as a view to draw: which items were shown, what the user did."""
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
-from slategym.envs.state import Response
+import numpy as np
+
+from slategym.envs.arrays import AnyArray
+from slategym.envs.protocol import Step
+from slategym.envs.render_view import Card, Gauge, SlateView, as_text
 from slategym.envs.world import World
 
+# Response arrays (B, K) that say an item was taken, and the words for those that are 0 or 1.
+_TAKEN = ("click", "cart", "purchase")
+_WORDS = {
+    "like": "liked",
+    "skip": "skipped",
+    "share": "shared",
+    "cart": "in the cart",
+    "purchase": "bought",
+}
+_SHARES = ("watch", "dwell", "read", "listen")  # of the item's length, in [0, 1]
+_PAST = {"watch": "watched", "dwell": "stayed for", "read": "read", "listen": "heard"}
 
-def ansi(world: World, response: Response | None, row: int) -> str:
-    """Return one user's last slate, one item per line, the clicked one marked.
+
+def ansi(world: World, step: Step | None, row: int, **told: Any) -> str:  # noqa: ANN401
+    """Return one user's last slate as text, one item per line, those taken marked.
 
     Args:
         world: gives titles and topics.
-        response: the last step, or None before the first.
+        step: the last step, or None before the first.
         row: which user of the batch.
+        **told: as in `slate_view`.
     """
-    if response is None:
-        return "no slate was shown yet\n"
-    user = world.users["user_id"].iloc[int(response.user[row])]
-    lines = [f"user {user}"]
-    titles, topics = world.items["title"], world.items["topics"]
-    for slot, item in enumerate(response.slate[row].tolist()):
-        if item < 0:
-            lines.append(f"  {slot + 1}. (empty)")
-            continue
-        named = ", ".join(json.loads(topics.iloc[item]))
-        mark = " "
-        told = ""
-        if response.click[row, slot] > 0:
-            mark = ">"
-            share, minutes = response.watch[row, slot], response.minutes[row, slot]
-            told = f"  clicked: watched {share:.0%}, {minutes:.1f} min"
-        lines.append(f"{mark} {slot + 1}. {titles.iloc[item]} [{named}]{told}")
-    if response.click[row].sum() == 0:
-        lines.append("  nothing was clicked")
-    if response.terminated[row]:
-        lines.append("  the user left")
-    return "\n".join(lines) + "\n"
+    return as_text(slate_view(world, step, row, **told))
+
+
+def slate_view(
+    world: World,
+    step: Step | None,
+    row: int,
+    *,
+    slots: int = 0,
+    user: int | None = None,
+    facts: Sequence[str] = (),
+    gauges: Sequence[Gauge] = (),
+    scores: AnyArray | None = None,
+) -> SlateView:
+    """Return what one user of a batch was shown and did.
+
+    Args:
+        world: gives titles, topics, durations, prices and pictures.
+        step: the last step; None before the first. Of ``step.info`` it reads ``slate`` (B, K)
+            item rows with -1 for an empty place, ``response`` with arrays (B, K), and where they
+            are there ``user`` (B,) and ``reward_terms``.
+        row: which user of the batch.
+        slots: K, so that a picture before the first step has the size of those after it.
+        user: the user's row in the world; None: read it from ``step.info``.
+        facts: the context, such as ``("step 3 of 60", "search: red shoes")``.
+        gauges: bars, such as the patience that is left.
+        scores: (K,) how attractive each place was, in natural-log odds, where it may be told.
+    """
+    if step is not None and user is None:
+        user = int(step.info["user"][row])
+    heading = "user" if user is None else f"user {world.users['user_id'].iloc[user]}"
+    common: dict[str, Any] = {"facts": tuple(facts), "gauges": tuple(gauges)}
+    if step is None:
+        return SlateView(heading, (None,) * slots, **common)
+    slate = step.info["slate"][row]
+    response = {name: array[row] for name, array in step.info["response"].items()}
+    cards = tuple(
+        _card(world, int(item), {name: float(values[place]) for name, values in response.items()})
+        if item >= 0
+        else None
+        for place, item in enumerate(slate)
+    )
+    if scores is not None:
+        cards = tuple(
+            None if card is None else _scored(card, float(score))
+            for card, score in zip(cards, scores, strict=True)
+        )
+    terms = step.info.get("reward_terms", {})
+    return SlateView(
+        heading,
+        cards,
+        reward=float(step.reward[row]),
+        terms=tuple((name, float(values[row])) for name, values in terms.items()),
+        ending=_ending(step, row),
+        **common,
+    )
+
+
+def _ending(step: Step, row: int) -> str:
+    if step.terminated[row]:
+        return "the user left"
+    return "the horizon is reached" if step.truncated[row] else ""
+
+
+def _scored(card: Card, score: float) -> Card:
+    return replace(card, score=score)
+
+
+def _card(world: World, item: int, response: Mapping[str, float]) -> Card:
+    """Return the card of an item with one user's response to it."""
+    taken = any(response.get(name, 0.0) > 0 for name in _TAKEN)
+    share = next((response[name] for name in _SHARES if name in response), None)
+    return Card(
+        title=str(world.items["title"].iloc[item]) or str(world.items["item_id"].iloc[item]),
+        group=int(np.argmax(world.item_topics[item])) if world.n_topics else 0,
+        facts=_facts(world, item),
+        picture=world.thumbnail(item),
+        taken=taken,
+        outcome=outcome(response),
+        share=share if taken else None,
+    )
+
+
+def _facts(world: World, item: int) -> tuple[str, ...]:
+    """Return topics, duration and price of an item, as far as it has them."""
+    told = [", ".join(json.loads(world.items["topics"].iloc[item]))]
+    minutes = float(world.item_duration[item])
+    told.append(f"{minutes:.0f} min" if minutes >= 10 else f"{minutes:.1f} min")
+    prices = getattr(world, "item_price", None)
+    if prices is not None and np.isfinite(prices[item]) and prices[item] > 0:
+        told.append(f"price {prices[item]:,.2f}")
+    return tuple(fact for fact in told if fact)
+
+
+def outcome(response: Mapping[str, float]) -> str:
+    """Return in words what a user did with one item; empty if nothing.
+
+    Args:
+        response: feedback by name, such as click, watch (a share), minutes, rating in [0, 1].
+
+    Example:
+        >>> outcome({"click": 1.0, "watch": 0.5, "minutes": 12.0, "rating": 0.75, "like": 1.0})
+        'watched 50 %, 12.0 min, rated 0.75, liked'
+        >>> outcome({"click": 0.0, "watch": 0.0})
+        ''
+    """
+    told = [
+        _feedback(name, value)
+        for name, value in response.items()
+        if name != "click" and value and np.isfinite(value)
+    ]
+    if not told and response.get("click"):
+        return "clicked"
+    return ", ".join(told)
+
+
+def _feedback(name: str, value: float) -> str:
+    """Return one kind of feedback in words; a kind not known here keeps its name."""
+    if name in _SHARES:
+        return f"{_PAST[name]} {100 * value:.0f} %"
+    if name == "minutes":
+        return f"{value:.1f} min"
+    if name == "rating":
+        return f"rated {value:.2f}"
+    return _WORDS.get(name) or f"{name.replace('_', ' ')} {value:.2f}"

@@ -214,7 +214,7 @@ def _draw_words(pen: "ImageDraw", box: _Box, card: Card) -> None:
     score = [] if card.score is None else [(f"score {signed(card.score)}", small, _INK, 16)]
     title = wrap(card.title, large, box.wide, 3)
     # The title's second line before the second of the facts; its third only where all fits.
-    spare = room - 16 * (len(score) + bool(card.facts))
+    spare = room + 3 - 16 * (len(score) + bool(card.facts))
     title = wrap(card.title, large, box.wide, min(len(title), max(spare // 18, 1)))
     left = (room - 18 * len(title) - 16 * len(score)) // 16
     facts = wrap(" · ".join(card.facts), small, box.wide, min(left, 3)) if left > 0 else []
