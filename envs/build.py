@@ -15,15 +15,17 @@ from slategym.encoders.catalog import MODALITIES, Catalog
 from slategym.encoders.fuse import fuse
 from slategym.encoders.pipeline import DEFAULT_ENCODERS, ItemVectors, encode_catalog
 from slategym.envs import build_tables
-from slategym.envs.arrays import FloatArray
+from slategym.envs.arrays import AnyArray, FloatArray
+from slategym.envs.build_attributes import ItemAttributes, item_attributes
 from slategym.envs.build_models import FittedModels, assumptions, fit_models, no_click_logit
 from slategym.envs.rng import DRAW_VERSION
 from slategym.envs.world import SCHEMA_VERSION, World, WorldInfo, array_hash
 from slategym.envs.world_files import MANIFEST, read_manifest
+from slategym.envs.world_log import PUBLIC, TEST, VALIDATION
 from slategym.errors import DataError, UsageError
 from slategym.progress import Progress, Silent, stage
 
-BUILD_VERSION = 3  # raised when the same input gives another world
+BUILD_VERSION = 4  # raised when the same input gives another world
 HISTORY = 20  # H
 PROFILE_DIM = 32
 
@@ -111,7 +113,11 @@ def _make(
     vectors = encode_catalog(catalog, encoders=encoders, progress=progress)
     fused = fuse(vectors, settings["content_dim"])
     content = _spanned(fused.table)
-    provenance = provenance | {"content_explained": fused.explained}
+    extra = item_attributes(catalog)
+    provenance = provenance | {
+        "content_explained": fused.explained,
+        "item_attributes": extra.about,
+    }
     models = fit_models(log, split, content, settings["factors"], seed, progress)
     public, hidden = models.public, models.simulator
     topics, topic_names = build_tables.topic_table(catalog, content, seed)
@@ -120,9 +126,10 @@ def _make(
     scale = (0.0, 1.0) if log.implicit else (float(log.values.min()), float(log.values.max()))
     past, past_value = build_tables.histories(log, split.train, scale, HISTORY)
     minutes = build_tables.durations(catalog)
+    profile, user_text = _profile_vectors(profiles, log.user_ids, encoders, progress)
     return World(
         info=WorldInfo(
-            **_about(catalog, log, models),
+            **_about(catalog, log, models, extra),
             name=settings["name"],
             no_click_logit=no_click_logit(models, seed),
             value_low=scale[0],
@@ -151,15 +158,40 @@ def _make(
         item_popularity=popularity.astype(np.float32),
         user_history=past,
         user_history_value=past_value,
-        user_profile=_profile_vectors(profiles, log.user_ids, encoders, progress),
+        user_profile=profile,
         item_text=vectors.vectors.get("text"),
         item_image=vectors.vectors.get("image"),
         item_audio=vectors.vectors.get("audio"),
+        user_text=user_text,
+        item_price=extra.price,
+        item_time=extra.time,
+        item_creator=extra.creator,
+        **log_arrays(log, split),
         thumbnails=build_tables.thumbnails(catalog, progress),
     )  # fmt: skip
 
 
-def _about(catalog: Catalog, log: Interactions, models: FittedModels) -> dict[str, Any]:
+def log_arrays(log: Interactions, split: Split) -> dict[str, AnyArray]:
+    """Return the log as a world keeps it, five arrays (N,), less what is in no part of the split.
+
+    An implicit log is kept as it is: its positives, each with value 1.
+    """
+    part = np.full(len(log), 255, dtype=np.uint8)
+    for number, rows in zip((PUBLIC, VALIDATION, TEST), split, strict=True):
+        part[rows] = number
+    kept = np.flatnonzero(part <= TEST)
+    return {
+        "log_user": log.users[kept],
+        "log_item": log.items[kept],
+        "log_value": log.values[kept],
+        "log_time": log.times[kept],
+        "log_split": part[kept],
+    }
+
+
+def _about(
+    catalog: Catalog, log: Interactions, models: FittedModels, extra: ItemAttributes
+) -> dict[str, Any]:
     """Return what a world's info takes over from its catalogue and from its models."""
     return {
         "synthetic": catalog.synthetic,
@@ -170,7 +202,7 @@ def _about(catalog: Catalog, log: Interactions, models: FittedModels) -> dict[st
         "click_slope": models.click.slope,
         "click_intercept": models.click.intercept,
         "metrics": models.metrics,
-        "assumptions": assumptions(models, _extra_assumptions(catalog, log)),
+        "assumptions": assumptions(models, _extra_assumptions(catalog, log, extra)),
     }
 
 
@@ -250,11 +282,14 @@ def _spanned(table: FloatArray) -> FloatArray:
 
 def _profile_vectors(
     profiles: tuple[str, ...], user_ids: tuple[str, ...], encoders: Encoders, progress: Progress
-) -> FloatArray:
-    """Return the encoded profiles (U, Dp), whitened; one zero column if nothing is told."""
+) -> tuple[FloatArray, FloatArray | None]:
+    """Return the encoded profiles whitened (U, Dp), and as the text encoder gave them (U, Dt).
+
+    Nothing told, or by one user only: one zero column, and None.
+    """
     chosen = encoders.get("text", DEFAULT_ENCODERS["text"])
     if chosen == "" or len(set(profiles) - {""}) < 2:
-        return np.zeros((len(profiles), 1), dtype=np.float32)
+        return np.zeros((len(profiles), 1), dtype=np.float32), None
     nothing = (None,) * len(profiles)
     people = Catalog(
         name="user profiles",
@@ -266,10 +301,12 @@ def _profile_vectors(
         topics=((),) * len(profiles),
     )
     encoded: ItemVectors = encode_catalog(people, encoders={"text": chosen}, progress=progress)
-    return _spanned(fuse(encoded, PROFILE_DIM).table)
+    return _spanned(fuse(encoded, PROFILE_DIM).table), encoded.vectors["text"]
 
 
-def _extra_assumptions(catalog: Catalog, log: Interactions) -> dict[str, bool]:
+def _extra_assumptions(
+    catalog: Catalog, log: Interactions, extra: ItemAttributes
+) -> dict[str, bool]:
     """Return sentences that hold for some input only, and whether they hold here."""
     unknown = catalog.duration is None or not np.isfinite(catalog.duration).all()
     return {
@@ -279,5 +316,6 @@ def _extra_assumptions(catalog: Catalog, log: Interactions) -> dict[str, bool]:
         "names none.": not any(catalog.topics),
         "The log has no negatives; they were sampled by popularity among items a user never "
         "touched.": log.implicit,
+        "Items without a readable price or publication time take the median.": extra.guessed,
         "The catalogue is generated; its users are not real people.": catalog.synthetic,
     }

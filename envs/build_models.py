@@ -18,8 +18,7 @@ from slategym.cf_baselines.factorization import RatingModel, fit_rating_model
 from slategym.cf_baselines.interactions import Interactions, Split
 from slategym.cf_baselines.logistic import equal_mass_bins
 from slategym.envs.arrays import FloatArray
-from slategym.envs.no_click import calibrate_no_click
-from slategym.envs.parts import ChoiceModel
+from slategym.envs.no_click import POSITION_BIAS, calibrate_no_click
 from slategym.progress import Progress, stage
 
 # The simulator's fit starts from another seed than the public one.
@@ -133,7 +132,7 @@ def no_click_logit(models: FittedModels, seed: int) -> float:
     taste = model.user_factors[users] + model.user_std[users] * noise
     value = model.mean + model.user_bias[users, None] + model.item_bias[items]
     value = value + (taste[:, None, :] * model.item_factors[items]).sum(axis=2)
-    place = ChoiceModel().position_bias * np.arange(CLICK_SLATE)
+    place = POSITION_BIAS * np.arange(CLICK_SLATE)
     return calibrate_no_click(click.intercept + click.slope * value - place, CLICK_TARGET)
 
 

@@ -4,6 +4,9 @@ import numpy as np
 
 from slategym.envs.arrays import DoubleArray
 
+# Logit lost per place down the slate; the default of the choice part, which a test compares.
+POSITION_BIAS = 0.1
+
 
 def calibrate_no_click(logits: DoubleArray, target: float) -> float:
     """Return the no-click logit at which random slates are clicked with probability ``target``.

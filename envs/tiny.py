@@ -1,4 +1,4 @@
-"""A small world made from arrays alone: no encoder, no log, for tests, examples and checks."""
+"""A small world made from arrays alone, without encoder or file, for tests, examples and checks."""
 
 from functools import lru_cache
 from typing import Any
@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from slategym.envs.arrays import DoubleArray, FloatArray, LongArray
-from slategym.envs.no_click import calibrate_no_click
-from slategym.envs.parts import ChoiceModel
+from slategym.envs.arrays import AnyArray, DoubleArray, FloatArray, LongArray
+from slategym.envs.no_click import POSITION_BIAS, calibrate_no_click
+from slategym.envs.tiny_extra import tiny_attributes, tiny_encodings, tiny_log, tiny_profiles
 from slategym.envs.world import World, WorldInfo
+from slategym.envs.world_log import PUBLIC
 from slategym.errors import UsageError
 
 _ASSUMPTIONS = (
@@ -35,7 +36,8 @@ def tiny_world(
     """Return a synthetic world of a few items and users, the same for the same arguments.
 
     Every item has one main topic; items of a topic share a direction in factor space, and each
-    user likes some directions more than others.
+    user likes some directions more than others. The log fits the histories and the click model;
+    ``item_popularity`` is drawn and not counted from it.
 
     Args:
         items: I, at least 2.
@@ -66,10 +68,12 @@ def tiny_world(
     arrays: dict[str, Any] = {
         name: _single(array) for name, array in (models | _observed(rng, models)).items()
     }
+    log = tiny_log(values, past, past_values, _SLOPE, seed)
+    liked = tiny_profiles(values, item_topics, seed)
     return World(
         info=info,
         items=_item_table(topic, duration, popularity),
-        users=_user_table(users, history),
+        users=_user_table(log, liked),
         item_vectors=vectors,
         user_std=np.full((users, factors), 0.1, dtype=np.float32),
         item_topics=_single(item_topics),
@@ -77,6 +81,9 @@ def tiny_world(
         item_popularity=_single(popularity),
         user_history=past.astype(np.int32),
         user_history_value=_single(np.clip((past_values - 1) / 4, 0, 1)),
+        **tiny_encodings(item_topics, models["item_factors"], liked, seed),
+        **tiny_attributes(topic, seed),
+        **log,
         **arrays,
     )
 
@@ -122,7 +129,7 @@ def _no_click(rng: np.random.Generator, values: DoubleArray) -> float:
     users, items = values.shape
     shown = rng.integers(0, items, (4000, 5))
     logits = _INTERCEPT + _SLOPE * values[rng.integers(0, users, 4000)[:, None], shown]
-    logits -= ChoiceModel().position_bias * np.arange(5)
+    logits -= POSITION_BIAS * np.arange(5)
     return calibrate_no_click(logits, 0.4)
 
 
@@ -211,13 +218,15 @@ def _item_table(topic: LongArray, duration: DoubleArray, popularity: DoubleArray
     )
 
 
-def _user_table(users: int, history: int) -> pd.DataFrame:
+def _user_table(log: dict[str, AnyArray], liked: LongArray) -> pd.DataFrame:
     """Return the user table of the tiny world; every fifth user is held out."""
+    users = len(liked)
+    public = log["log_user"][log["log_split"] == PUBLIC]
     return pd.DataFrame(
         {
             "user_id": [f"u{row}" for row in range(users)],
             "split": ["held_out" if row % 5 == 4 else "train" for row in range(users)],
-            "n_ratings": np.full(users, history, dtype=np.int64),
-            "profile": ["" for _ in range(users)],
+            "n_ratings": np.bincount(public, minlength=users).astype(np.int64),
+            "profile": [f"likes topic {z}" if z >= 0 else "" for z in liked.tolist()],
         }
     )

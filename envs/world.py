@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from slategym.envs.arrays import AnyArray, FloatArray, IntArray, frozen
+from slategym.cf_baselines.interactions import Interactions
+from slategym.envs.arrays import AnyArray, BoolArray, FloatArray, IntArray, LongArray, frozen
+from slategym.envs.world_log import LOG_ARRAYS, PUBLIC, ByteArray, check_log, whole_log
 from slategym.errors import DataError
 
-SCHEMA_VERSION = 1
+# 1: without the optional arrays below the encodings; still opened. 2: the arrays may be there.
+SCHEMA_VERSION = 2
 
-# Name -> (shape in letters, dtype). Letters met twice must agree; Dt, Dm, Da are free.
+# Name -> (shape in letters, dtype). Letters met twice must agree; Dt, Dm, Da, N are free.
 ARRAYS: dict[str, tuple[tuple[str, ...], str]] = {
     "item_vectors": (("I", "D"), "float32"),
     "item_factors": (("I", "F"), "float32"),
@@ -39,6 +42,11 @@ OPTIONAL_ARRAYS: dict[str, tuple[tuple[str, ...], str]] = {
     "item_text": (("I", "Dt"), "float32"),
     "item_image": (("I", "Dm"), "float32"),
     "item_audio": (("I", "Da"), "float32"),
+    "user_text": (("U", "Dt"), "float32"),
+    "item_price": (("I",), "float32"),
+    "item_time": (("I",), "int64"),
+    "item_creator": (("I",), "int32"),
+    **LOG_ARRAYS,
 }
 
 
@@ -107,8 +115,9 @@ class World:
     """Items, users and the fitted response model of one simulation; nothing in it changes.
 
     Agents and baselines may see ``item_vectors``, the ``public_*`` model, topics, durations,
-    popularity, histories and profiles. ``item_factors``, ``item_bias`` and ``user_*`` factors
-    are the simulator's own, fitted apart, and stay hidden.
+    popularity, prices, publication times, creators, histories, profiles and `public_log`.
+    ``item_factors``, ``item_bias`` and ``user_*`` factors are the simulator's own, fitted apart,
+    and stay hidden, as do the rows of the log beyond `public_log`.
 
     The click logit of a user with taste p on item i is
     ``click_intercept + click_slope * (mean + user_bias + item_bias_i + p . q_i)``.
@@ -138,6 +147,15 @@ class World:
     item_text: FloatArray | None = None  # (I, Dt) raw encodings
     item_image: FloatArray | None = None  # (I, Dm)
     item_audio: FloatArray | None = None  # (I, Da)
+    user_text: FloatArray | None = None  # (U, Dt) raw encodings of profiles, 0 where none
+    item_price: FloatArray | None = None  # (I,) > 0, in the catalogue's currency
+    item_time: LongArray | None = None  # (I,) publication, seconds since 1970
+    item_creator: IntArray | None = None  # (I,) number of the creator, -1 unknown
+    log_user: IntArray | None = None  # (N,) in [0, U)
+    log_item: IntArray | None = None  # (N,) in [0, I)
+    log_value: FloatArray | None = None  # (N,) in the log's own units; 1 if implicit
+    log_time: LongArray | None = None  # (N,) seconds since 1970, 0 unknown
+    log_split: ByteArray | None = None  # (N,) 0 public, 1 validation, 2 test
     thumbnails: Mapping[int, bytes] = field(default_factory=dict)
     """Item row -> JPEG bytes."""
 
@@ -149,6 +167,7 @@ class World:
                 continue
             _check_array(name, array, letters, dtype, sizes)
             object.__setattr__(self, name, frozen(array))
+        check_log(self)
 
     @property
     def arrays(self) -> dict[str, AnyArray]:
@@ -170,6 +189,41 @@ class World:
     def n_topics(self) -> int:
         """Z, the number of topics."""
         return self.item_topics.shape[1]
+
+    @property
+    def has_log(self) -> bool:
+        """Whether the world keeps the log it was fitted on; worlds of schema 1 do not."""
+        return self.log_user is not None
+
+    @cached_property
+    def log(self) -> Interactions:
+        """The whole log, validation and test rows included: for measuring, hidden from agents.
+
+        Row n belongs to split ``log_split[n]``. An implicit log holds its positives only.
+
+        Raises:
+            DataError: the world keeps no log.
+        """
+        return whole_log(self)
+
+    @cached_property
+    def public_log(self) -> Interactions:
+        """The rows that agents and baselines may learn from: those of split 0.
+
+        Raises:
+            DataError: the world keeps no log.
+        """
+        return self.log.take(np.flatnonzero(self.log_split == PUBLIC))
+
+    @cached_property
+    def cold_items(self) -> BoolArray:
+        """Items (I,) without any public row."""
+        return frozen(self.item_popularity == 0)
+
+    @cached_property
+    def cold_users(self) -> BoolArray:
+        """Users (U,) without any public row, whose history is empty."""
+        return frozen((self.user_history < 0).all(axis=1))
 
     @cached_property
     def directions(self) -> FloatArray:
@@ -210,14 +264,25 @@ class World:
         return self.thumbnails.get(int(item))
 
     def user_rows(self, users: str = "all") -> IntArray:
-        """Return the population rows of a split: "all", "train" or "held_out"."""
+        """Return the population rows of a group of users.
+
+        Args:
+            users: "all"; "train" or "held_out", the splits; "cold", those without a history.
+
+        Raises:
+            DataError: the world has no such users.
+        """
         if users == "all":
             return np.arange(self.n_users, dtype=np.int32)
-        chosen = np.flatnonzero((self.users["split"] == users).to_numpy()).astype(np.int32)
+        cold = users == "cold"
+        among = self.cold_users if cold else (self.users["split"] == users).to_numpy()
+        chosen = np.flatnonzero(among).astype(np.int32)
         if len(chosen) == 0:
+            group = "cold users" if cold else f"users in split {users!r}"
+            more = "ask for cold_start > 0" if cold else "rebuild it with held_out_users > 0"
             raise DataError(
-                f"world {self.info.name!r} has no users in split {users!r}; "
-                'use "all", "train" or "held_out", or rebuild it with held_out_users > 0.'
+                f"world {self.info.name!r} has no {group}; "
+                f'use "all", "train", "held_out" or "cold", or {more}.'
             )
         return chosen
 

@@ -19,7 +19,7 @@ from slategym.files import atomic_folder, file_hash, read_json, write_json
 
 MANIFEST = "world.json"
 FILES = ("items.parquet", "users.parquet", "thumbnails.parquet", "tensors.safetensors")
-_DTYPES = {"F32": "<f4", "I32": "<i4"}
+_DTYPES = {"F32": "<f4", "I32": "<i4", "I64": "<i8", "U8": "|u1"}
 
 
 class StoredThumbnails(Mapping[int, bytes]):
@@ -136,6 +136,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         info = WorldInfo.from_json(manifest["info"])
         intact = manifest_hash(info, manifest["content"]) == recorded
         intact = intact and set(manifest["files"]) == set(FILES)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
     except (KeyError, TypeError, ValueError):
         intact = False
     if not intact:

@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 
 from slategym.cf_baselines.interactions import Interactions, split_random
+from slategym.encoders.base import make_encoder
 from slategym.encoders.catalog import Catalog
 from slategym.envs import build_tables
 from slategym.envs.build import build_world
+from slategym.envs.build_attributes import item_attributes
 from slategym.envs.checks import check_variant, check_world
 from slategym.envs.no_click import calibrate_no_click
 from slategym.envs.vector import SlateVectorEnv
@@ -221,6 +223,8 @@ def test_an_implicit_log_makes_a_world_too() -> None:
     assert (world.info.value_low, world.info.value_high) == (0.0, 1.0)
     assert "rating" not in world.info.metrics
     assert any("no negatives" in sentence for sentence in world.info.assumptions)
+    assert world.log.implicit
+    assert len(world.log) == len(implicit)
 
 
 def test_input_that_does_not_fit_is_refused_before_any_work() -> None:
@@ -258,6 +262,68 @@ def test_many_topics_are_cut_to_the_frequent_ones_and_other() -> None:
     assert names[0] == "all"
     assert names[-1] == "other"
     np.testing.assert_allclose(table.sum(axis=1), 1)
+
+
+def test_the_world_keeps_its_log_and_what_profiles_say(
+    built: tuple[World, Catalog, Interactions, Path],
+) -> None:
+    world, _, log, out = built
+    split = split_random(log, 0.2, 0)
+    opened = World.open(out)
+    np.testing.assert_array_equal(opened.log.values, log.values)
+    np.testing.assert_array_equal(opened.log.times, log.times)
+    assert not opened.log.implicit
+    for number, rows in enumerate(split):
+        np.testing.assert_array_equal(np.flatnonzero(opened.log_split == number), rows)
+    np.testing.assert_array_equal(opened.public_log.users, log.users[split.train])
+    assert world.user_text is not None
+    assert world.item_text is not None
+    assert world.user_text.shape == (USERS, world.item_text.shape[1])
+    told = make_encoder("hashed-ngrams", modality="text").encode(
+        replace(make_catalog(), text=("lives in town 1 and likes kind 1",) * ITEMS)
+    )
+    np.testing.assert_allclose(world.user_text[1], told[0], atol=2e-3)
+
+
+def test_prices_times_and_creators_are_found_by_name() -> None:
+    prices = ["$1,299.00", "12,99 EUR", "7", "free", "-3", "0.50 USD"] * 10
+    dates = ["2020-03-01", "2020-03-02T12:00:00Z", "05-Jan-1995", "", "2021-01-01", "soon"] * 10
+    people = ["Ann Lee, Bo", "ann lee", "", "Cy; Di", "Bo", "n/a"] * 10
+    table = pd.DataFrame({"List Price": prices, "release_date": dates, "Artist": people})
+    found = item_attributes(replace(make_catalog(), attributes=table))
+    assert found.price is not None
+    assert found.time is not None
+    assert found.creator is not None
+    median = float(np.median([1299.0, 12.99, 7.0, 0.5]))
+    np.testing.assert_allclose(found.price[:6], [1299, 12.99, 7, median, median, 0.5], rtol=1e-6)
+    march = int(pd.Timestamp("2020-03-01").timestamp())
+    assert found.time[:2].tolist() == [march, march + 36 * 3600]
+    assert found.time[2] == int(pd.Timestamp("1995-01-05").timestamp())
+    assert found.creator[:6].tolist() == [0, 0, -1, 1, 2, -1]
+    assert found.guessed
+    assert found.about["price"] == {"column": "List Price", "known": pytest.approx(4 / 6)}
+    years = pd.DataFrame({"year": [str(1960 + i) for i in range(ITEMS)]})
+    by_year = item_attributes(replace(make_catalog(), attributes=years)).time
+    assert by_year is not None
+    assert (by_year[0], by_year[10]) == (-315619200, 0)
+    days = pd.DataFrame({"date": ["20200301", "20200302", ""] * 20})
+    by_day = item_attributes(replace(make_catalog(), attributes=days)).time
+    assert by_day is not None
+    assert by_day[:2].tolist() == [march, march + 24 * 3600]
+    assert item_attributes(make_catalog()).time is None  # its "year" holds row numbers
+    stamps = pd.DataFrame({"timestamp": [str(1.6e12 + 1000 * i) for i in range(ITEMS)]})
+    by_stamp = item_attributes(replace(make_catalog(), attributes=stamps)).time
+    assert by_stamp is not None
+    assert by_stamp[3] == 1_600_000_003
+
+
+def test_a_column_that_only_has_the_name_of_a_price_is_left_alone() -> None:
+    table = pd.DataFrame({"price": ["cheap", "dear", "fair"] * 20, "colour": ["red"] * ITEMS})
+    found = item_attributes(replace(make_catalog(), attributes=table))
+    assert (found.price, found.time, found.creator) == (None, None, None)
+    assert found.about["price"]["ignored"] == "too few cells can be read"
+    assert not found.guessed
+    assert item_attributes(replace(make_catalog(), attributes=pd.DataFrame())).about == {}
 
 
 @pytest.mark.parametrize("target", [0.05, 0.4, 0.9])

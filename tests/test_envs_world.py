@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from slategym.envs.build_tables import histories
 from slategym.envs.checks import check_world
+from slategym.envs.no_click import POSITION_BIAS
 from slategym.envs.tiny import tiny_world
-from slategym.envs.world import World
+from slategym.envs.variant import Variant
+from slategym.envs.world import ARRAYS, OPTIONAL_ARRAYS, World, array_hash
 from slategym.envs.world_files import FILES, MANIFEST
 from slategym.errors import DataError, UsageError
 
@@ -159,6 +162,121 @@ def test_users_of_a_split(folder: Path) -> None:
     everyone = dataclasses.replace(world, users=world.users.assign(split="train"))
     with pytest.raises(DataError, match="no users in split 'held_out'"):
         everyone.user_rows("held_out")
+
+
+def test_a_world_of_schema_1_still_opens_without_log_and_attributes(tmp_path: Path) -> None:
+    world = tiny_world(items=20, users=10)
+    older = dataclasses.replace(
+        world,
+        info=dataclasses.replace(world.info, schema_version=1),
+        **dict.fromkeys(OPTIONAL_ARRAYS),
+    )
+    opened = World.open(older.save(tmp_path / "old"))
+    assert opened.hash == older.hash
+    assert set(opened.arrays) == set(ARRAYS)
+    assert not opened.has_log
+    with pytest.raises(DataError, match=r"keeps no log.*build it again"):
+        opened.public_log  # noqa: B018 - the access is the test
+
+
+def test_the_log_keeps_its_splits_and_only_split_0_is_public(folder: Path) -> None:
+    world = World.open(folder)
+    assert world.log_split is not None
+    assert len(world.log) == len(world.log_split)
+    assert {0, 1, 2} == set(world.log_split.tolist())
+    rows = np.flatnonzero(world.log_split == 0)
+    np.testing.assert_array_equal(world.public_log.items, world.log.items[rows])
+    pairs = world.log.users.astype(np.int64) * world.n_items + world.log.items
+    assert len(np.unique(pairs)) == len(pairs)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"items": 7, "users": 5}, {"history": 3, "seed": 2}])
+def test_the_tiny_log_gives_the_tiny_histories(arguments: dict[str, int]) -> None:
+    world = tiny_world(**arguments)
+    length = world.user_history.shape[1]
+    items, values = histories(
+        world.public_log, np.arange(len(world.public_log)), (1.0, 5.0), length
+    )
+    np.testing.assert_array_equal(items[:, -3:], world.user_history[:, -3:])
+    np.testing.assert_allclose(values[:, -3:], world.user_history_value[:, -3:], atol=1e-6)
+    counted = world.public_log.user_counts()
+    np.testing.assert_array_equal(world.users["n_ratings"], counted)
+
+
+def test_the_tiny_log_obeys_the_click_model() -> None:
+    world = tiny_world(items=200, users=400)
+    users, items = world.log.users, world.log.items
+    taste = (world.user_factors[users] * world.item_factors[items]).sum(axis=1)
+    value = world.info.mean + world.user_bias[users] + world.item_bias[items] + taste
+    told = np.concatenate([np.flatnonzero(world.log_split == part) for part in (1, 2)])
+    threshold = -world.info.click_intercept / world.info.click_slope
+    expected = 1 / (1 + np.exp(-world.info.click_slope * (value[told] - threshold)))
+    clicked = world.log.values[told] >= threshold
+    assert len(told) > 3000
+    for low, high in ((0.0, 0.3), (0.3, 0.7), (0.7, 1.0)):
+        among = (expected >= low) & (expected < high)
+        assert clicked[among].mean() == pytest.approx(expected[among].mean(), abs=0.05)
+
+
+def test_tiny_world_has_price_time_creator_and_what_users_say() -> None:
+    world = tiny_world()
+    assert world.item_price is not None
+    assert world.item_time is not None
+    assert world.item_creator is not None
+    assert world.user_text is not None
+    assert world.item_price.min() > 0
+    assert world.item_time.max() < world.log.times.min()
+    assert world.item_creator.min() == -1
+    silent = (world.users["profile"] == "").to_numpy()
+    assert silent.any()
+    np.testing.assert_array_equal((world.user_text == 0).all(axis=1), silent)
+
+
+def test_what_tiny_worlds_had_before_the_log_is_unchanged() -> None:
+    world = tiny_world()
+    kept = {
+        "item_vectors": "f8309b111a998c85",
+        "user_factors": "c62400157dfc8645",
+        "user_history": "43dfbce2fc63fb39",
+    }
+    for name, expected in kept.items():
+        assert array_hash(world.arrays[name])[:16] == expected, name
+    assert Variant(id="a/B-v0").parameters["position_bias"] == POSITION_BIAS
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"log_value": None}, "log without log_value"),
+        ({"log_item": 20}, r"log_item has entries outside \[0, 20\)"),
+        ({"log_split": 3}, r"log_split has entries outside \[0, 3\)"),
+        ({"log_value": np.nan}, "log_value holds numbers that are not finite"),
+        ({"log_time": "short"}, "log_time has N = 3"),
+    ],
+)
+def test_a_log_that_does_not_fit_is_refused(changes: dict[str, object], message: str) -> None:
+    world = tiny_world(items=20, users=10)
+    [(name, value)] = changes.items()
+    array = None
+    if value is not None:
+        array = world.arrays[name].copy()
+        array = array[:3] if value == "short" else array
+        array[0] = array[0] if value == "short" else value
+    with pytest.raises(DataError, match=message):
+        dataclasses.replace(world, **{name: array})
+
+
+def test_cold_users_and_items_are_those_without_public_rows() -> None:
+    world = tiny_world(items=20, users=10)
+    assert not world.cold_users.any()
+    assert not world.cold_items.any()
+    past, popularity = world.user_history.copy(), world.item_popularity.copy()
+    past[3], popularity[[2, 5]] = -1, 0
+    colder = dataclasses.replace(world, user_history=past, item_popularity=popularity)
+    assert colder.user_rows("cold").tolist() == [3]
+    assert np.flatnonzero(colder.cold_items).tolist() == [2, 5]
+    with pytest.raises(DataError, match="no cold users"):
+        world.user_rows("cold")
 
 
 def test_tiny_world_may_have_few_tastes_and_topics() -> None:
