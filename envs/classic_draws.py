@@ -1,0 +1,105 @@
+"""What the classic simulations draw, and the exponential function they share.
+
+Every function is written with additions, multiplications, divisions and bit operations only,
+which IEEE 754 rounds in one way: trajectories have the same bits on every machine.
+"""
+
+import math
+from collections.abc import Callable
+
+import numba
+import numpy as np
+
+from slategym.envs import rng
+from slategym.envs.arrays import DoubleArray, KeyArray
+
+# What a draw is for; numbers from 64 on belong to the classics. One is never reused.
+INTEREST, CLUSTER, QUALITY, CHOICE, DRIFT = 64, 65, 66, 67, 68
+USER_TYPE, AFFINITY, DOCUMENT = 69, 70, 71
+EXPOSURE, CLICKBAIT, ENGAGEMENT, INNOVATION = 72, 73, 74, 75
+
+# The episode of candidates that stay for ever. Its counter, plus one, is zero: no episode's is.
+NO_EPISODE = np.uint64(2**64 - 1)
+
+_bits, _normal = rng.bits, rng.normal
+_S9, _S12, _S32, _S52 = (np.uint64(s) for s in (9, 12, 32, 52))
+_LOWER = np.uint64(2**32 - 1)
+_ONE = np.uint64(1)
+
+# exp: Cody and Waite (1980): x = k ln 2 + r, |r| <= ln(2) / 2, ln 2 in two parts (fdlibm's).
+_LOG2_E = 1.4426950408889634
+_LN2_HI, _LN2_LO = 6.93147180369123816490e-01, 1.90821492927058770002e-10
+_ROUND = 6755399441055744.0  # 1.5 * 2^52: adding and subtracting it rounds to an integer
+_LEAST, _MOST = -708.0, 709.0
+_TAYLOR = tuple(1.0 / math.factorial(n) for n in range(14))  # beyond: below 1e-17 of the sum
+
+# natural logarithm: fdlibm's e_log.c, as in slategym.envs.rng, but free of branches.
+_SQRT_2 = 1.4142135623730951
+_MANTISSA, _EXPONENT_0 = np.uint64(2**52 - 1), np.uint64(1023 << 52)
+_INTEGER, _INTEGER_VALUE = np.uint64(0x433 << 52), 2.0**52 + 1023.0  # 2^52 + n, as bits
+
+_inline: Callable[..., Callable[..., float]] = numba.njit(forceinline=True, error_model="numpy")
+_series = _inline(rng._log_series)  # noqa: SLF001  the formula is stated once, there
+
+
+@_inline
+def exp(x: float) -> float:
+    """Return e^x within 2 units in the last place; 0 below -708, and at most e^709."""
+    t = min(max(x, _LEAST), _MOST)
+    shifted = t * _LOG2_E + _ROUND
+    k = shifted - _ROUND
+    r = (t - k * _LN2_HI) - k * _LN2_LO
+    c = _TAYLOR
+    p = ((((c[13] * r + c[12]) * r + c[11]) * r + c[10]) * r + c[9]) * r + c[8]
+    p = ((((((p * r + c[7]) * r + c[6]) * r + c[5]) * r + c[4]) * r + c[3]) * r + c[2]) * r + 1.0
+    p = p * r + 1.0
+    # The low bits of `shifted` are k (modulo 2^52): moved up, they are added to the exponent.
+    scaled = np.uint64(np.float64(p).view(np.uint64) + (np.float64(shifted).view(np.uint64) << _S52))
+    return scaled.view(np.float64) if x >= _LEAST else 0.0
+
+
+@_inline
+def sigmoid(x: float) -> float:
+    """Return 1 / (1 + e^-x)."""
+    return 1.0 / (1.0 + exp(-x))
+
+
+@_inline
+def log(x: float) -> float:
+    """Return ln x for a positive normal number: `slategym.envs.rng.natural_log` branch-free."""
+    raw = np.float64(x).view(np.uint64)
+    power = np.uint64((raw >> _S52) | _INTEGER).view(np.float64) - _INTEGER_VALUE
+    m = np.uint64((raw & _MANTISSA) | _EXPONENT_0).view(np.float64)
+    large = m > _SQRT_2
+    return _series((0.5 * m if large else m) - 1.0, power + 1.0 if large else power)
+
+
+@_inline
+def half(at: np.uint64, purpose: int, index: int) -> np.uint64:
+    """Return 32 random bits: draw ``index // 2``, its upper half for even indices."""
+    number = _bits(at, purpose, index >> 1)
+    return number & _LOWER if index & 1 else number >> _S32
+
+
+@_inline
+def below_from(bits32: np.uint64, count: int) -> int:
+    """Return an integer in [0, count) from 32 bits (Lemire 2019, without rejection)."""
+    return np.int64((bits32 * np.uint64(count)) >> _S32)  # type: ignore[return-value]
+
+
+@_inline
+def single_from(bits32: np.uint64) -> float:
+    """Return a number in the open interval (0, 1) that a float32 holds exactly (23 bits)."""
+    return (np.float64(np.int64(bits32 >> _S9)) + 0.5) * 2.0**-23
+
+
+@_inline
+def uniform_from(bits32: np.uint64) -> float:
+    """Return a number in the open interval (0, 1) from 32 bits."""
+    return (np.float64(np.int64(bits32)) + 0.5) * 2.0**-32
+
+
+@_inline
+def normal_from(bits32: np.uint64) -> float:
+    """Return a standard normal number from 32 bits (Wichura 1988, through `rng.normal`)."""
+    return _normal(bits32 << _S32)
