@@ -18,6 +18,7 @@ from slategym.envs import build_tables
 from slategym.envs.arrays import AnyArray, FloatArray
 from slategym.envs.build_attributes import ItemAttributes, item_attributes
 from slategym.envs.build_models import FittedModels, assumptions, fit_models, no_click_logit
+from slategym.envs.build_public import public_side
 from slategym.envs.rng import DRAW_VERSION
 from slategym.envs.world import SCHEMA_VERSION, World, WorldInfo, array_hash
 from slategym.envs.world_files import MANIFEST, read_manifest
@@ -112,19 +113,17 @@ def _make(
     seed = settings["seed"]
     vectors = encode_catalog(catalog, encoders=encoders, progress=progress)
     fused = fuse(vectors, settings["content_dim"])
-    content = _spanned(fused.table)
+    content = build_tables.spanned(fused.table)
     extra = item_attributes(catalog)
     provenance = provenance | {
         "content_explained": fused.explained,
         "item_attributes": extra.about,
     }
     models = fit_models(log, split, content, settings["factors"], seed, progress)
-    public, hidden = models.public, models.simulator
+    hidden = models.simulator
     topics, topic_names = build_tables.topic_table(catalog, content, seed)
-    popularity = log.item_counts(split.train)
-    item_vectors, blocks = build_tables.public_vectors(content, public, topics, popularity)
     scale = (0.0, 1.0) if log.implicit else (float(log.values.min()), float(log.values.max()))
-    past, past_value = build_tables.histories(log, split.train, scale, HISTORY)
+    side = public_side(log, split.train, content, models.public, topics, scale, HISTORY)
     minutes = build_tables.durations(catalog)
     profile, user_text = _profile_vectors(profiles, log.user_ids, encoders, progress)
     return World(
@@ -134,30 +133,23 @@ def _make(
             no_click_logit=no_click_logit(models, seed),
             value_low=scale[0],
             value_high=scale[1],
-            blocks=blocks,
+            blocks=side.blocks,
             topic_names=topic_names,
             content_spread=tuple(fused.spread[: content.shape[1]].tolist()),
             provenance=provenance,
         ),
-        items=build_tables.item_table(catalog, minutes, popularity, log.item_counts()),
+        items=build_tables.item_table(catalog, minutes, side.popularity, log.item_counts()),
         users=build_tables.user_table(
             log, split.train, profiles, settings["held_out_users"], seed
         ),
-        item_vectors=item_vectors,
+        **side.arrays,
         item_factors=hidden.item_factors,
         item_bias=hidden.item_bias,
         user_factors=hidden.user_factors,
         user_std=hidden.user_std,
         user_bias=hidden.user_bias,
-        public_item_factors=public.item_factors,
-        public_item_bias=public.item_bias,
-        public_user_factors=public.user_factors,
-        public_user_bias=public.user_bias,
         item_topics=topics,
         item_duration=minutes,
-        item_popularity=popularity.astype(np.float32),
-        user_history=past,
-        user_history_value=past_value,
         user_profile=profile,
         item_text=vectors.vectors.get("text"),
         item_image=vectors.vectors.get("image"),
@@ -274,12 +266,6 @@ def _digest(value: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _spanned(table: FloatArray) -> FloatArray:
-    """Return a whitened table without its empty columns, at least one column wide."""
-    used = np.flatnonzero(np.abs(table).max(axis=0, initial=0.0) > 0)
-    return np.ascontiguousarray(table[:, : int(used[-1]) + 1 if len(used) else 1])
-
-
 def _profile_vectors(
     profiles: tuple[str, ...], user_ids: tuple[str, ...], encoders: Encoders, progress: Progress
 ) -> tuple[FloatArray, FloatArray | None]:
@@ -301,7 +287,7 @@ def _profile_vectors(
         topics=((),) * len(profiles),
     )
     encoded: ItemVectors = encode_catalog(people, encoders={"text": chosen}, progress=progress)
-    return _spanned(fuse(encoded, PROFILE_DIM).table), encoded.vectors["text"]
+    return build_tables.spanned(fuse(encoded, PROFILE_DIM).table), encoded.vectors["text"]
 
 
 def _extra_assumptions(

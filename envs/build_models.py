@@ -17,7 +17,7 @@ from slategym.cf_baselines.content_map import fit_content_map
 from slategym.cf_baselines.factorization import RatingModel, fit_rating_model
 from slategym.cf_baselines.interactions import Interactions, Split
 from slategym.cf_baselines.logistic import equal_mass_bins
-from slategym.envs.arrays import FloatArray
+from slategym.envs.arrays import FloatArray, LongArray
 from slategym.envs.no_click import POSITION_BIAS, calibrate_no_click
 from slategym.progress import Progress, stage
 
@@ -60,34 +60,63 @@ def fit_models(
     by how much evidence they have.
     """
     with stage(progress, "fit the public rating model"):
-        fitted = fit_rating_model(log, split.train, factors=factors, seed=seed)
-        public, about = _with_content(fitted, content, seed)
+        public, about = fit_with_content(log, split.train, content, factors, seed)
     with stage(progress, "calibrate clicks and measure on held-out rows"):
         click = fit_click_model(public, log, split.validation, seed=seed)
-        metrics: dict[str, Any] = {
-            "rows": {name: len(getattr(split, name)) for name in ("train", "validation", "test")},
-            "content_map": about,
-            "click": {
-                "intercept": click.intercept,
-                "slope": click.slope,
-                "threshold": click.threshold,
-            },
-        }
-        if len(split.test):
-            metrics["click"] |= evaluate_click_model(click, public, log, split, seed=seed)
-            metrics["click"]["reliability"] = _reliability(public, click, log, split, seed)
-            if not log.implicit:
-                metrics["rating"] = _rating_metrics(public, log, split)
+        metrics = {"content_map": about, **measure(public, click, log, split, seed)}
     with stage(progress, "fit the simulator's rating model"):
-        hidden = fit_rating_model(log, None, factors=factors, seed=seed + SIMULATOR_SEED)
-        simulator, _ = _with_content(hidden, content, seed)
+        simulator, _ = fit_with_content(
+            log, None, content, factors, seed, model_seed=seed + SIMULATOR_SEED
+        )
     return FittedModels(public, simulator, click, metrics)
 
 
-def _with_content(
-    model: RatingModel, content: FloatArray, seed: int
+def measure(
+    public: RatingModel, click: ClickModel, log: Interactions, split: Split, seed: int
+) -> dict[str, Any]:
+    """Return how well a public model does on the test rows of a split, JSON-ready.
+
+    ``rows`` of each part; ``click``: the calibration, and what
+    `slategym.cf_baselines.calibration.evaluate_click_model` gives; ``rating``: root mean squared
+    errors in the log's units, unless the log is implicit.
+    """
+    metrics: dict[str, Any] = {
+        "rows": {name: len(getattr(split, name)) for name in ("train", "validation", "test")},
+        "click": {
+            "intercept": click.intercept,
+            "slope": click.slope,
+            "threshold": click.threshold,
+        },
+    }
+    if len(split.test):
+        metrics["click"] |= evaluate_click_model(click, public, log, split, seed=seed)
+        metrics["click"]["reliability"] = _reliability(public, click, log, split, seed)
+        if not log.implicit:
+            metrics["rating"] = _rating_metrics(public, log, split)
+    return metrics
+
+
+def fit_with_content(
+    log: Interactions,
+    rows: LongArray | None,
+    content: FloatArray,
+    factors: int,
+    seed: int,
+    *,
+    model_seed: int | None = None,
 ) -> tuple[RatingModel, dict[str, float]]:
-    """Return the model with factors from content where an item has little evidence."""
+    """Return a rating model, its items with few rows informed by content, and about the map.
+
+    Args:
+        log: the log.
+        rows: those to fit on; None for all.
+        content: (I, D) content of the items.
+        factors: F.
+        seed: of the fit, and of the folds by which the map is chosen.
+        model_seed: of the fit, if it is another.
+    """
+    start = seed if model_seed is None else model_seed
+    model = fit_rating_model(log, rows, factors=factors, seed=start)
     learned = fit_content_map(model, content, seed=seed)
     factors, bias = learned.blend(content, model.item_factors, model.item_bias, model.counts)
     about = {"explained": learned.explained, "strength": learned.strength}

@@ -174,6 +174,12 @@ def public_vectors(
     return np.concatenate(list(blocks.values()), axis=1).astype(np.float32), columns
 
 
+def spanned(table: FloatArray) -> FloatArray:
+    """Return a whitened table without its empty columns, at least one column wide."""
+    used = np.flatnonzero(np.abs(table).max(axis=0, initial=0.0) > 0)
+    return np.ascontiguousarray(table[:, : int(used[-1]) + 1 if len(used) else 1])
+
+
 def thumbnails(catalog: Catalog, progress: Progress) -> dict[int, bytes]:
     """Return small JPEG pictures by item row.
 

@@ -155,7 +155,7 @@ class World:
     log_item: IntArray | None = None  # (N,) in [0, I)
     log_value: FloatArray | None = None  # (N,) in the log's own units; 1 if implicit
     log_time: LongArray | None = None  # (N,) seconds since 1970, 0 unknown
-    log_split: ByteArray | None = None  # (N,) 0 public, 1 validation, 2 test
+    log_split: ByteArray | None = None  # (N,) 0 public, 1 validation, 2 test, 3 withheld
     thumbnails: Mapping[int, bytes] = field(default_factory=dict)
     """Item row -> JPEG bytes."""
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 ByteArray = npt.NDArray[np.uint8]
 
-PUBLIC, VALIDATION, TEST = 0, 1, 2
+# WITHHELD: public once, taken away by a scenario; neither learned from nor measured on.
+PUBLIC, VALIDATION, TEST, WITHHELD = 0, 1, 2, 3
 LOG_ARRAYS: dict[str, tuple[tuple[str, ...], str]] = {
     "log_user": (("N",), "int32"),
     "log_item": (("N",), "int32"),
@@ -38,7 +39,7 @@ def check_log(world: "World") -> None:
         return
     if missing:
         raise DataError(f"world {world.info.name!r} has a log without {', '.join(missing)}.")
-    limits = {"log_user": world.n_users, "log_item": world.n_items, "log_split": TEST + 1}
+    limits = {"log_user": world.n_users, "log_item": world.n_items, "log_split": WITHHELD + 1}
     for name, limit in limits.items():
         array = getattr(world, name)
         if len(array) and not (array.min() >= 0 and array.max() < limit):

@@ -249,7 +249,7 @@ def test_what_tiny_worlds_had_before_the_log_is_unchanged() -> None:
     [
         ({"log_value": None}, "log without log_value"),
         ({"log_item": 20}, r"log_item has entries outside \[0, 20\)"),
-        ({"log_split": 3}, r"log_split has entries outside \[0, 3\)"),
+        ({"log_split": 4}, r"log_split has entries outside \[0, 4\)"),
         ({"log_value": np.nan}, "log_value holds numbers that are not finite"),
         ({"log_time": "short"}, "log_time has N = 3"),
     ],
