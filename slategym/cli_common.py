@@ -31,7 +31,8 @@ ImportOption = Annotated[
     typer.Option(
         "--import",
         metavar="FILE",
-        help="A Python file or module to import first, for the variants it registers. Repeatable.",
+        help="A Python file or module, or a .yaml or .json file, whose variants are registered "
+        "first. Repeatable.",
     ),
 ]
 
@@ -39,10 +40,20 @@ ImportOption = Annotated[
 def import_user_code(names: Iterable[str] | None) -> None:
     """Import each named file or module, so that what it registers is known.
 
+    A name that ends in .yaml, .yml or .json is a variant file
+    (`slategym.envs.variant_files.register_variants_from`).
+
     Raises:
-        UsageError: there is no such file or module, or importing it fails.
+        UsageError: there is no such file or module, importing it fails, or a variant in it is
+            not sound.
+        DataError: a variant file is malformed.
     """
     for name in names or ():
+        if name.lower().endswith((".yaml", ".yml", ".json")):
+            from slategym.envs.variant_files import register_variants_from
+
+            register_variants_from(name)
+            continue
         try:
             _import_file(Path(name)) if name.endswith(".py") else importlib.import_module(name)
         except UsageError:

@@ -28,6 +28,7 @@ PACKAGES = (
     "scipy",
     "safetensors",
     "pillow",
+    "pyyaml",
     "soundfile",
     "matplotlib",
     "typer",
@@ -67,6 +68,7 @@ def examine() -> dict[str, Any]:
         "disk": _disk(),
         "cache": {"folder": str(cache_dir()), "exists": cache_dir().exists()},
         "weights": _weights(),
+        "variants": _variants(),
         "step_test": steps,
     }
 
@@ -127,6 +129,18 @@ def _weights() -> dict[str, bool]:
     return {name: available(name) for name in PINNED}
 
 
+def _variants() -> dict[str, Any]:
+    """Return how many variants are known, and those of packages that could not be loaded."""
+    try:
+        from slategym.envs.entry_points import broken_entry_points
+        from slategym.envs.registry import list_variants
+
+        count = len(list_variants())
+        return {"known": count, "broken": [vars(one) for one in broken_entry_points()]}
+    except Exception as error:  # as in `_step_test`
+        return {"known": 0, "broken": [], "error": f"{type(error).__name__}: {error}"}
+
+
 def _step_test(seconds: float = STEP_SECONDS) -> dict[str, Any]:
     """Step 64 users of a small synthetic world for a second.
 
@@ -174,6 +188,9 @@ def describe(report: Mapping[str, Any]) -> str:
     lines.append(("cache", report["cache"]["folder"]))
     for name, there in report["weights"].items():
         lines.append((f"weights {name}", "in the cache" if there else "fetched when first needed"))
+    lines.append(("variants", f"{report['variants']['known']} known"))
+    for one in report["variants"]["broken"]:
+        lines.append(("", f"! {one['name']} of package {one['distribution']}: {one['problem']}"))
     if "error" in steps:
         lines.append(("step test", f"! {steps['error']}"))
     else:

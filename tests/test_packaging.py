@@ -54,7 +54,7 @@ def test_the_version_is_said_once() -> None:
 
 def test_every_imported_distribution_is_declared() -> None:
     """A dependency that another package happens to bring is one release away from missing."""
-    known_as = {"pillow": "PIL", "stable-baselines3": "stable_baselines3"}
+    known_as = {"pillow": "PIL", "pyyaml": "yaml", "stable-baselines3": "stable_baselines3"}
     declared = {re.split(r"[<>=!~ \[;]", name)[0] for name in PROJECT["project"]["dependencies"]}
     modules = {known_as.get(name, name) for name in declared} | {"slategym"}
     used = set()
@@ -84,6 +84,9 @@ def test_the_wheel_holds_every_source_file(tmp_path: Path) -> None:
     expected = set()
     for package, folder in folders_with_sources().items():
         for path in (ROOT / folder).iterdir():
-            if path.suffix in {".py", ".json", ".html", ".css"} or path.name == "py.typed":
+            if (
+                path.suffix in {".py", ".json", ".html", ".css", ".template"}
+                or path.name == "py.typed"
+            ):
                 expected.add(f"{package.replace('.', '/')}/{path.name}")
     assert inside == expected

@@ -1,0 +1,80 @@
+"""`slategym envs render`: an episode as text, or as one animated GIF."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slategym.cli_common import ImportOption, JsonOption, import_user_code
+from slategym.console import print_json
+from slategym.errors import UsageError
+
+
+def render(
+    variant_id: Annotated[str, typer.Argument(metavar="ID", help="A registered environment.")],
+    world: Annotated[
+        Path | None,
+        typer.Option("--world", metavar="WORLD", help="A world folder; default: the variant's."),
+    ] = None,
+    policy: Annotated[str, typer.Option(metavar="NAME", help="Who chooses the slates.")] = "random",
+    run: Annotated[
+        Path | None,
+        typer.Option("--run", metavar="RUN", help="A trained agent chooses, as `train` wrote it."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Names the user and the luck.", min=0)] = 0,
+    steps: Annotated[int, typer.Option(help="Most slates.", min=1, max=1000)] = 40,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE.gif", help="The GIF to write; without it: text."),
+    ] = None,
+    fps: Annotated[float, typer.Option(help="Slates per second in the GIF.")] = 1.0,
+    imports: ImportOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Render one user's episode under a policy: what was shown, taken, and won.
+
+    Example: slategym envs render slategym/World-v0 --policy cf-greedy --out episode.gif
+    """
+    if out is not None and out.suffix.lower() != ".gif":
+        raise UsageError(f"--out is {str(out)!r}; it must be named .gif, or left out for text.")
+    import_user_code(imports)
+    from slategym.envs.registry import get_variant
+    from slategym.envs.single import SlateEnv
+    from slategym.episode import play, player, texts
+
+    variant = get_variant(variant_id)
+    inside = variant.family == "world"
+    if world is not None and not inside:
+        raise UsageError(f"{variant.id} is of family {variant.family}: it takes no --world.")
+    env = SlateEnv(
+        variant=variant,
+        privileged=True,
+        render_mode="ansi" if out is None else "rgb_array",
+        # What the policies by name see and return.
+        **({"world": world, "observation": "ids", "action": "slate"} if inside else {}),
+    )
+    episode = play(env, player(env, policy, run), seed, steps)
+    env.close()
+    summary = {
+        "variant": variant.id,
+        "policy": policy if run is None else str(run),
+        "seed": seed,
+        "slates": len(episode.frames),
+        "return": episode.total,
+        "ended": episode.ended,
+    }
+    if out is not None:
+        from slategym.envs.render_gif import save_gif
+
+        save_gif(episode.frames, out, fps)
+        summary |= {"out": out, "bytes": out.stat().st_size}
+    if as_json:
+        print_json({**summary, **({} if out else {"text": list(texts(episode))})})
+        return
+    if out is None:
+        print("\n".join(texts(episode)))
+    told = f"{summary['slates']} slates, return {episode.total:.2f}"
+    told += "" if episode.ended else ", not ended yet"
+    print(f"{variant.id}, {summary['policy']}, seed {seed}: {told}")
+    if out is not None:
+        print(f"picture: {out} ({out.stat().st_size / 1000:,.0f} kB)")

@@ -1,0 +1,124 @@
+"""One episode of one user under a policy, slate by slate, as text or pictures."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from slategym.errors import UsageError, unknown_name
+
+if TYPE_CHECKING:
+    from slategym.envs.registry import AnyVariant
+    from slategym.envs.single import SlateEnv
+
+Act = Callable[[Mapping[str, Any], Mapping[str, Any], np.random.Generator], Any]
+"""Observation, info (both of one user), randomness -> slate."""
+
+
+@dataclass
+class Episode:
+    """What was rendered, and what it came to."""
+
+    frames: list[Any] = field(default_factory=list)
+    """A text, or a picture (H, W, 3) uint8, for each slate."""
+    total: float = 0.0
+    """Sum of rewards."""
+    ended: bool = False
+    """Whether the episode was over within the steps asked for."""
+
+
+def play(env: "SlateEnv", act: Act, seed: int, steps: int) -> Episode:
+    """Return the episode of user stream (seed, 0), its first ``steps`` slates rendered.
+
+    Args:
+        env: made with a render mode.
+        act: the policy.
+        seed: names the user, the luck, and what the policy draws.
+        steps: most slates.
+    """
+    episode = Episode()
+    observation, info = env.reset(seed=seed)
+    for step in range(steps):
+        rng = np.random.default_rng((seed, step))
+        action = act(observation, info, rng)
+        observation, reward, terminated, truncated, info = env.step(action)
+        episode.frames.append(env.render())
+        episode.total += float(reward)
+        if terminated or truncated:
+            episode.ended = True
+            break
+    return episode
+
+
+def player(env: "SlateEnv", policy: str, run: Path | None) -> Act:
+    """Return a policy by name, or a trained agent, as something `play` can call.
+
+    Args:
+        env: observed by ids where the policy needs them.
+        policy: a name of `policies_for`.
+        run: the folder of a trained agent; then ``policy`` is not used.
+
+    Raises:
+        UsageError: an unknown policy, or a trained agent for an environment without a world.
+    """
+    if env.variant.family != "world":
+        if run is not None:
+            raise UsageError(
+                f"{env.variant.id} has no world: a run of `slategym train` cannot serve it."
+            )
+        return _classic(env, policy)
+    if run is not None:
+        from slategym.agents.trained import load_agent
+
+        chosen: Any = load_agent(run, env.world, slate_size=env.variant.slate_size)
+    else:
+        from slategym.agents.policy import make_policy
+
+        chosen = make_policy(policy, env.world, env.variant.slate_size)
+
+    def act(observation: Mapping[str, Any], info: Mapping[str, Any], rng: Any) -> Any:  # noqa: ANN401
+        seen = {key: np.asarray(value)[None] for key, value in observation.items()}
+        if getattr(chosen, "privileged", False):
+            seen["privileged_click_logit"] = info["privileged"]["click_logit"][None]
+        slate = np.asarray(chosen.act(seen, rng))[0]
+        return slate if slate.size > 1 else slate[0]
+
+    return act
+
+
+def policies_for(variant: "AnyVariant") -> tuple[str, ...]:
+    """Return the names of the policies that can play a variant."""
+    if variant.family != "world":
+        return tuple(_CLASSIC)
+    from slategym.agents.policy import POLICIES
+
+    return tuple(POLICIES)
+
+
+def _classic(env: "SlateEnv", policy: str) -> Act:
+    """Return a policy for a classic."""
+    if policy not in _CLASSIC:
+        raise unknown_name("policy", policy, _CLASSIC)
+    return _CLASSIC[policy](env)
+
+
+def _random(env: "SlateEnv") -> Act:
+    """Return uniform slates of distinct candidates."""
+    count, size = env.variant.num_candidates, env.variant.slate_size
+
+    def act(_: Mapping[str, Any], __: Mapping[str, Any], rng: np.random.Generator) -> Any:  # noqa: ANN401
+        slate = rng.permutation(count)[:size]
+        return slate if size > 1 else slate[0]
+
+    return act
+
+
+_CLASSIC: dict[str, Callable[["SlateEnv"], Act]] = {"random": _random}
+
+
+def texts(episode: Episode) -> Iterator[str]:
+    """Yield each slate of an episode in render mode "ansi", with its number."""
+    for number, frame in enumerate(episode.frames, start=1):
+        yield f"slate {number}: {frame}"
