@@ -1,15 +1,16 @@
 """A world's step as text or as a view to draw: which items were shown, what the user did."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from slategym.envs.arrays import AnyArray
 from slategym.envs.protocol import Step
-from slategym.envs.render_view import Card, Gauge, SlateView, as_text
+from slategym.envs.render_view import Card, Gauge, SlateView, as_text, with_scores
+from slategym.envs.state import UserState
+from slategym.envs.variant import Variant
 from slategym.envs.world import World
 
 # Response arrays (B, K) that say an item was taken, and the words for those that are 0 or 1.
@@ -64,7 +65,8 @@ def slate_view(
     """
     if step is not None and user is None:
         user = int(step.info["user"][row])
-    heading = "user" if user is None else f"user {world.users['user_id'].iloc[user]}"
+    name = "" if user is None else str(world.users["user_id"].iloc[user])
+    heading = name if name.lower().startswith("user") else f"user {name}".rstrip()
     common: dict[str, Any] = {"facts": tuple(facts), "gauges": tuple(gauges)}
     if step is None:
         return SlateView(heading, (None,) * slots, **common)
@@ -76,13 +78,8 @@ def slate_view(
         else None
         for place, item in enumerate(slate)
     )
-    if scores is not None:
-        cards = tuple(
-            None if card is None else _scored(card, float(score))
-            for card, score in zip(cards, scores, strict=True)
-        )
     terms = step.info.get("reward_terms", {})
-    return SlateView(
+    view = SlateView(
         heading,
         cards,
         reward=float(step.reward[row]),
@@ -90,6 +87,7 @@ def slate_view(
         ending=_ending(step, row),
         **common,
     )
+    return view if scores is None else with_scores(view, scores.tolist())
 
 
 def _ending(step: Step, row: int) -> str:
@@ -98,8 +96,45 @@ def _ending(step: Step, row: int) -> str:
     return "the horizon is reached" if step.truncated[row] else ""
 
 
-def _scored(card: Card, score: float) -> Card:
-    return replace(card, score=score)
+def context_of(
+    world: World, variant: Variant, state: UserState, step: Step | None, row: int
+) -> dict[str, Any]:
+    """Return the ``facts`` and ``gauges`` of `slate_view` that the hidden state tells.
+
+    They are for people who watch; no observation holds them. Where the step ended the episode
+    or the session, the state is already that of the next one, and is not told.
+    """
+    if step is None or (step.info["session"]["over"][row] if "session" in step.info else False):
+        return {"facts": _session(step, row)}
+    number = int(state.step[row])
+    if number == 0 or step.terminated[row] or step.truncated[row]:
+        return {"facts": _session(step, row)}
+    facts = [f"step {number} of {variant.horizon}", *_session(step, row)]
+    if variant.find("needs") is not None and state.query[row] >= 0:
+        facts.append(f"search: {world.info.topic_names[int(state.query[row])]}")
+    return {"facts": tuple(facts), "gauges": tuple(_gauges(variant, state, row))}
+
+
+def _session(step: Step | None, row: int) -> tuple[str, ...]:
+    """Return which session it was and what came after it, where users return."""
+    told = {} if step is None else step.info.get("session", {})
+    if not told:
+        return ()
+    named = f"session {int(told['index'][row]) + 1}"
+    days = float(told["days_away"][row])
+    return (f"{named} is over; back in {days:.1f} days",) if days > 0 else (named,)
+
+
+def _gauges(variant: Variant, state: UserState, row: int) -> Iterator[Gauge]:
+    """Yield what runs out in a session: patience, minutes, money."""
+    limits = variant.parameters
+    if variant.find("patience") is not None:
+        left = max(float(state.patience[row]), 0.0)
+        yield Gauge("patience", left / limits["patience_cap"], f"{left:.1f}")
+    budget = limits.get("minute_budget", 0.0)
+    if budget > 0:
+        left = max(budget - float(state.used[row]), 0.0)
+        yield Gauge("minutes left", left / budget, f"{left:.0f}")
 
 
 def _card(world: World, item: int, response: Mapping[str, float]) -> Card:

@@ -1,6 +1,7 @@
 """Text in pictures: fonts that are installed with the library, wrapping, and cutting to a width."""
 
 import importlib.util
+import re
 import unicodedata
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     Font = FreeTypeFont | BitmapFont
 
 ELLIPSIS = "…"
+_YEAR = re.compile(r"^\d{4}\)?$")
 
 
 @lru_cache(maxsize=1)
@@ -127,9 +129,9 @@ def initials(title: str) -> str:
     """Return up to two capital letters or digits that stand for a title.
 
     Example:
-        >>> initials("the Godfather (1972)"), initials("Alien"), initials("...")
-        ('TG', 'A', '?')
+        >>> initials("the Godfather (1972)"), initials("document 3"), initials("...")
+        ('TG', 'D3', '?')
     """
     words = [word for word in drawable(title).replace("(", " ").split() if word[0].isalnum()]
-    plain = [word for word in words if not word.rstrip(")").isdigit()] or words
+    plain = [word for word in words if not _YEAR.match(word)] or words
     return "".join(word[0].upper() for word in plain[:2]) or "?"

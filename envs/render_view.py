@@ -1,6 +1,7 @@
 """What one step looked like to one user: the data that both the text and the picture show."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,20 @@ class SlateView:
 
 
 NO_SLATE = "no slate was shown yet"
+
+
+def with_scores(view: SlateView, scores: Sequence[float]) -> SlateView:
+    """Return a view whose cards tell how attractive their items were; empty places are passed.
+
+    Args:
+        view: of K places.
+        scores: (K,) natural-log odds.
+    """
+    cards = tuple(
+        card if card is None else replace(card, score=float(score))
+        for card, score in zip(view.cards, scores, strict=True)
+    )
+    return replace(view, cards=cards)
 
 
 def as_text(view: SlateView) -> str:

@@ -121,6 +121,11 @@ def _variant(
     plain = {**entry}
     if plain.get("world") is not None:
         plain["world"] = _located(source, (*keys, "world"), plain["world"])
+    if not isinstance(plain.get("description", ""), str):
+        raise UsageError(
+            f"{source.where((*keys, 'description'))}: 'description' must be text; "
+            f"got {_told(plain['description'])}."
+        )
     if "base" in plain:
         return _changed(source, keys, plain, made)
     for key in _ONLY_WITH_BASE:

@@ -43,13 +43,31 @@ def play(env: "SlateEnv", act: Act, seed: int, steps: int) -> Episode:
     for step in range(steps):
         rng = np.random.default_rng((seed, step))
         action = act(observation, info, rng)
+        scores = _scores(info, action)
         observation, reward, terminated, truncated, info = env.step(action)
-        episode.frames.append(env.render())
+        episode.frames.append(_frame(env, scores))
         episode.total += float(reward)
         if terminated or truncated:
             episode.ended = True
             break
     return episode
+
+
+def _scores(info: Mapping[str, Any], action: Any) -> Any:  # noqa: ANN401
+    """Return how attractive the chosen candidates were (K,), where the simulation tells."""
+    utility = info.get("privileged", {}).get("utility")
+    return None if utility is None else np.atleast_1d(utility[action])
+
+
+def _frame(env: "SlateEnv", scores: Any) -> Any:  # noqa: ANN401
+    """Return the last slate as `SlateEnv.render` does, with scores."""
+    from slategym.envs.render_picture import draw_slate
+    from slategym.envs.render_view import as_text, with_scores
+
+    view = env.simulation.slate_view(0)  # type: ignore[attr-defined]
+    if scores is not None:
+        view = with_scores(view, scores)
+    return as_text(view) if env.render_mode == "ansi" else draw_slate(view)
 
 
 def player(env: "SlateEnv", policy: str, run: Path | None) -> Act:
