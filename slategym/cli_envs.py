@@ -31,7 +31,7 @@ def _columns() -> int:
 
 @envs_app.command("list")
 def list_envs(imports: ImportOption = None, as_json: JsonOption = False) -> None:
-    """List the registered environments, with those of installed packages, by family."""
+    """List the environments, by family."""
     import_user_code(imports)
     from slategym.envs.entry_points import broken_entry_points
     from slategym.envs.registry import get_variant, list_variants
@@ -55,7 +55,7 @@ def show(
     imports: ImportOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the parts, formulas, parameters and spaces of an environment."""
+    """Show what an environment is made of."""
     import_user_code(imports)
     from slategym.envs.registry import get_variant
     from slategym.envs.single import SlateEnv
@@ -104,7 +104,10 @@ def check(
     imports: ImportOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the conformance checks that the project's own tests run on its environments."""
+    """Check that an environment keeps its contract.
+
+    These are the checks that slategym's own tests run on its environments.
+    """
     import_user_code(imports)
     from slategym.envs import checks
     from slategym.envs.registry import get_variant
@@ -157,9 +160,9 @@ def new(
     imports: ImportOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a new environment that runs: the variant, its test and a README.
+    """Write a new environment with its test.
 
-    Nothing is overwritten.
+    Three files that run as they are: the variant, its test, and a README. Nothing is overwritten.
 
     Example: slategym envs new acme/Bored-v0 --base slategym/World-v0
     """

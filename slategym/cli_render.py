@@ -31,7 +31,9 @@ def render(
     imports: ImportOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Render one user's episode under a policy: what was shown, taken, and won.
+    """Render an episode as text or GIF.
+
+    What one user was shown under a policy, what was taken, and what it was worth.
 
     Example: slategym envs render slategym/World-v0 --policy cf-greedy --out episode.gif
     """

@@ -102,7 +102,7 @@ def _words(name: Name, base: "AnyVariant", *, yaml: bool) -> dict[str, str]:
     file = f"{name.module}.{'yaml' if yaml else 'py'}"
     horizon = max(base.horizon // 2, 1)
     if yaml:
-        imports = "from pathlib import Path\n\nimport gymnasium"
+        imports = "from pathlib import Path\n"
         register = (
             "from slategym.envs.variant_files import register_variants_from\n\n"
             f'register_variants_from(Path(__file__).with_name("{file}"))\n'
@@ -112,8 +112,8 @@ def _words(name: Name, base: "AnyVariant", *, yaml: bool) -> dict[str, str]:
             f'register_variants_from("{file}")'
         )
     else:
-        imports = f"\nimport gymnasium\nimport {name.module}  # noqa: F401 - registers it"
-        register, load = "", f"import {name.module}  # registers it\n"
+        imports, load = "", f"import {name.module}  # registers it\n"
+        register = f"\nimport {name.module}  # noqa: F401 - registers it\n"
     return {
         "id": name.id,
         "base": base.id,
