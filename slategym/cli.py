@@ -17,6 +17,7 @@ from slategym.cli_build import build
 from slategym.cli_demo import demo
 from slategym.cli_envs import envs_app
 from slategym.cli_train import train
+from slategym.cli_world import world_app
 from slategym.console import print_json
 from slategym.doctor import doctor
 from slategym.errors import SlateGymError
@@ -34,6 +35,7 @@ app = typer.Typer(
 for command in (demo, build, train, bench, report, doctor):
     app.command()(command)
 app.add_typer(envs_app, name="envs")
+app.add_typer(world_app, name="world")
 
 
 def _print_version(wanted: bool) -> None:
