@@ -78,10 +78,12 @@ def _check(frames: Sequence[Picture], path: Path, fps: float) -> None:
 
 def _encoded(frames: Sequence[Picture], colours: int, scale: float, fps: float) -> bytes:
     """Return the bytes of a GIF with so many colours at that scale."""
+    from PIL import Image
+
     images = list(_scaled(frames, scale))
     palette = _sample(images).quantize(colors=colours)
     # Without dithering: areas of one colour stay so, and compress.
-    indexed = [image.quantize(palette=palette, dither=0) for image in images]
+    indexed = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     shown = round(1000 / fps)
     buffer = io.BytesIO()
     indexed[0].save(

@@ -166,7 +166,8 @@ def _changed(
     variant = _built(source, keys, lambda given: variant_from_json({**told, **given}), _own(plain))
     if isinstance(plain.get("parts"), list):
         _check_parts(source, (*keys, "parts"), plain["parts"])
-    exchanged = {key: plain[key] for key in ("without", "parts") if key in plain}
+    names = ("without", "parts")
+    exchanged: dict[str, Any] = {key: plain[key] for key in names if key in plain}
     variant = _built(source, keys, lambda given: variant.override(**given), exchanged)
     return _built(source, (*keys, "set"), lambda given: variant.override(**given), changes)
 
@@ -203,8 +204,11 @@ def _check_parts(source: Source, keys: Keys, parts: Iterable[Any]) -> None:
         here = (*keys, place)
         if isinstance(entry, dict):
             _built(source, here, as_part, entry, ("part",))
-        else:
-            _built(source, here, lambda _, given=entry: as_part(given), {})
+            continue
+        try:
+            as_part(entry)
+        except UsageError as error:
+            raise UsageError(f"{source.where(here)}: {error}") from None
 
 
 def _built(

@@ -118,7 +118,7 @@ def check(
     if variant.family == "world":
         from slategym.envs.worlds import as_world
 
-        opened = as_world(variant.world if world is None else world)
+        opened = as_world(getattr(variant, "world", None) if world is None else world)
         problems, place = checks.check_world(opened), opened.info.name
         given = {"world": opened}
     problems = [*problems, *checks.check_variant(variant_id, **given)]

@@ -1,7 +1,7 @@
 """`slategym envs render`: an episode as text, or as one animated GIF."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -48,12 +48,14 @@ def render(
     inside = variant.family == "world"
     if world is not None and not inside:
         raise UsageError(f"{variant.id} is of family {variant.family}: it takes no --world.")
+    # What the policies by name see and return.
+    changes: dict[str, Any] = {"observation": "ids", "action": "slate"} if inside else {}
     env = SlateEnv(
         variant=variant,
+        world=world,
         privileged=True,
         render_mode="ansi" if out is None else "rgb_array",
-        # What the policies by name see and return.
-        **({"world": world, "observation": "ids", "action": "slate"} if inside else {}),
+        **changes,
     )
     episode = play(env, player(env, policy, run), seed, steps)
     env.close()
