@@ -42,7 +42,7 @@ def render(
     import_user_code(imports)
     from slategym.envs.registry import get_variant
     from slategym.envs.single import SlateEnv
-    from slategym.episode import play, player, texts
+    from slategym.benchmarks.episode import play, player, texts
 
     variant = get_variant(variant_id)
     inside = variant.family == "world"

@@ -121,8 +121,11 @@ def aligned(rows: Iterable[Sequence[str]], width: int, indent: int = 2) -> list[
     """Return rows as lines of at most ``width`` characters; the last column is wrapped.
 
     Example:
-        >>> aligned([("a", "1", "first of all"), ("bb", "20", "second")], 18)
-        ['  a   1   first of', '          all', '  bb  20  second']
+        >>> for line in aligned([("a", "1", "first of all, then more"), ("bb", "20", "next")], 26):
+        ...     print(line)
+          a   1   first of all,
+                  then more
+          bb  20  next
     """
     listed = [tuple(row) for row in rows]
     if not listed:

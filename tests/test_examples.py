@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -236,3 +237,23 @@ def test_gymnasiums_render_collection_works() -> None:
     frames = env.render()
     assert len(frames) == 3
     assert len({frame.shape for frame in frames}) == 1
+
+
+@pytest.mark.parametrize("page", ["variants.md", "rendering.md"])
+def test_the_python_of_the_documents_runs(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    if page == "variants.md":
+        (yaml,) = re.findall(r"^```yaml\n(.*?)^```", text, re.M | re.S)
+        assert len(yaml.strip().splitlines()) == 5  # what the page promises
+        (tmp_path / "impatient.yaml").write_text(yaml, encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, page, "exec"), {})
+    if page == "variants.md":
+        assert {"acme/Impatient-v0", "acme/Liked-v0"} <= set(list_variants())
+    else:
+        assert (tmp_path / "episode.gif").is_file()
