@@ -40,9 +40,9 @@ def render(
     if out is not None and out.suffix.lower() != ".gif":
         raise UsageError(f"--out is {str(out)!r}; it must be named .gif, or left out for text.")
     import_user_code(imports)
+    from slategym.benchmarks.episode import play, player, texts
     from slategym.envs.registry import get_variant
     from slategym.envs.single import SlateEnv
-    from slategym.benchmarks.episode import play, player, texts
 
     variant = get_variant(variant_id)
     inside = variant.family == "world"
