@@ -10,7 +10,8 @@ import gymnasium
 import numpy as np
 
 from slategym.envs.arrays import AnyArray, LongArray
-from slategym.envs.registry import as_world, get_variant
+from slategym.envs.registry import get_variant
+from slategym.envs.worlds import as_world
 from slategym.envs.single import SlateEnv
 from slategym.envs.vector import SlateVectorEnv
 from slategym.envs.world import World

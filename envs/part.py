@@ -3,9 +3,14 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Self
+from typing import Any, ClassVar, Self, TypeVar
 
-from slategym.errors import UsageError, nearest
+from slategym.errors import UsageError, nearest, unknown_name
+
+SINGLE_SLOTS = ("candidates", "response", "choice", "reward")
+"""Slots that hold exactly one part."""
+SLOTS = ("candidates", "response", "choice", "feedback", "change", "leaving", "reward")
+"""What a part is for; feedback, change and leaving hold any number of different parts."""
 
 
 def number(
@@ -33,9 +38,17 @@ def choice(default: str, allowed: tuple[str, ...], meaning: str) -> Any:  # noqa
 class Part:
     """A part: its fields are its parameters, checked when it is made.
 
+    A class of your own sets `name` and `slot`, states its formula over batched arrays (see
+    `slategym.envs.own_parts`), and is made known by `register_part`.
+
     Raises:
         UsageError: a parameter is of the wrong kind or out of range (the message names it).
     """
+
+    name: ClassVar[str] = ""
+    """What it is called in JSON and listings."""
+    slot: ClassVar[str] = ""
+    """One of `SLOTS`."""
 
     def __post_init__(self) -> None:
         for entry in fields(self):
@@ -45,8 +58,8 @@ class Part:
             object.__setattr__(self, entry.name, value)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the parameters as plain JSON values."""
-        return asdict(self)
+        """Return the name under ``part``, and the parameters, as plain JSON values."""
+        return {"part": self.name, **asdict(self)}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
@@ -58,8 +71,46 @@ class Part:
         """
         if not isinstance(value, Mapping):
             raise UsageError(f"{cls.__name__} must be a mapping of parameters; got {value!r}.")
-        check_keys(cls.__name__, value, (entry.name for entry in fields(cls)))
-        return cls(**value)
+        given = {key: entry for key, entry in value.items() if key != "part"}
+        check_keys(f"part {cls.name!r}", given, (entry.name for entry in fields(cls)))
+        return cls(**given)
+
+
+PART_TYPES: dict[str, type[Part]] = {}
+"""Part name -> class."""
+
+_PartType = TypeVar("_PartType", bound=type[Part])
+
+
+def register_part(cls: _PartType) -> _PartType:
+    """Make a part known by its name, so that a variant that holds it survives JSON.
+
+    Raises:
+        UsageError: the class has no name or no slot, or its name is taken.
+    """
+    if not cls.name or cls.slot not in SLOTS:
+        raise UsageError(f"part {cls.__name__} needs a name and a slot; slots: {', '.join(SLOTS)}.")
+    known = PART_TYPES.get(cls.name)
+    if known is not None and known.__qualname__ != cls.__qualname__:
+        raise UsageError(f"part name {cls.name!r} is taken by {known.__name__}.")
+    PART_TYPES[cls.name] = cls
+    return cls
+
+
+def as_part(value: "Part | str | Mapping[str, Any]") -> Part:
+    """Return a part from itself, its name, or its JSON form.
+
+    Raises:
+        UsageError: no such part (the message gives the nearest), or a bad parameter.
+    """
+    if isinstance(value, Part):
+        return value
+    plain = {"part": value} if isinstance(value, str) else value
+    if not isinstance(plain, Mapping) or "part" not in plain:
+        raise UsageError(f"a part is a name or a mapping with the key 'part'; got {value!r}.")
+    if plain["part"] not in PART_TYPES:
+        raise unknown_name("part", str(plain["part"]), PART_TYPES)
+    return PART_TYPES[plain["part"]].from_json(plain)
 
 
 def check_keys(owner: str, given: Iterable[str], known: Iterable[str]) -> None:

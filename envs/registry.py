@@ -1,30 +1,37 @@
 """Variants by id: registering one makes `gymnasium.make` and `gymnasium.make_vec` know it."""
 
 import importlib
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import gymnasium
 
-from slategym.envs.tiny import tiny_world
-from slategym.envs.variant import Variant
-from slategym.envs.world import World
+from slategym.envs.entry_points import load_entry_points, problem_of
+from slategym.envs.protocol import AnyVariant as AnyVariant
 from slategym.errors import UsageError, unknown_name
 
-_VARIANTS: dict[str, Variant] = {}
+# Strings, so that a family costs nothing until it is used.
+FAMILIES: dict[str, str] = {
+    "world": "slategym.envs.variant:Variant",
+    "interest_evolution": "slategym.envs.classic_variant:ClassicVariant",
+    "interest_exploration": "slategym.envs.classic_variant:ClassicVariant",
+    "long_term_satisfaction": "slategym.envs.classic_variant:ClassicVariant",
+}
+"""Family -> the class whose ``from_json`` makes its variants."""
+
+_VARIANTS: dict[str, AnyVariant] = {}
 
 
-def register_variant(variant: Variant) -> None:
+def register_variant(variant: AnyVariant) -> None:
     """Make `gymnasium.make(variant.id)` and `gymnasium.make_vec(variant.id, n)` work.
 
-    Both take ``world=``, ``users=``, ``privileged=`` and any parameter of the variant's parts
-    as keywords.
+    Both take ``privileged=``, ``render_mode=`` and any parameter of the variant as keywords, and
+    ``world=`` and ``users=`` where the variant has a world.
 
     Raises:
         UsageError: the id is taken. A changed number is a new version: choose the next ``-vN``.
     """
-    if variant.id in _VARIANTS or variant.id in gymnasium.registry:
+    if variant.id in gymnasium.registry:
         raise UsageError(
             f"variant id {variant.id!r} is taken; a changed variant needs a new version or name."
         )
@@ -39,74 +46,47 @@ def register_variant(variant: Variant) -> None:
 
 
 def list_variants() -> tuple[str, ...]:
-    """Return the registered ids, sorted."""
+    """Return the registered ids, sorted, with those of installed packages."""
+    load_entry_points()
     return tuple(sorted(_VARIANTS))
 
 
-def get_variant(variant_id: str) -> Variant:
-    """Return a registered variant.
+def registered(variant_id: str) -> AnyVariant | None:
+    """Return a registered variant, or None; no package is loaded."""
+    return _VARIANTS.get(variant_id)
+
+
+def get_variant(variant_id: str) -> AnyVariant:
+    """Return a registered variant; a package that declares it is loaded.
 
     Raises:
         UsageError: no such id; the message gives the nearest known one.
     """
     if variant_id not in _VARIANTS:
+        load_entry_points(variant_id)
+    if variant_id not in _VARIANTS:
+        problem = problem_of(variant_id)
+        if problem is not None:
+            raise UsageError(f"variant {variant_id!r} cannot be used: {problem}.")
         raise unknown_name("variant", variant_id, _VARIANTS)
     return _VARIANTS[variant_id]
 
 
-def as_variant(value: "Variant | str | dict[str, Any]") -> Variant:
-    """Return a variant from itself, a registered id, or its JSON form."""
-    if isinstance(value, Variant):
-        return value
-    return get_variant(value) if isinstance(value, str) else Variant.from_json(value)
-
-
-def as_world(value: "World | str | Path | None") -> World:
-    """Return a world from itself, a folder, "tiny" or None (the tiny synthetic one), or a call.
-
-    Args:
-        value: "module:function" names a function without arguments that returns a World.
+def variant_from_json(value: Mapping[str, Any]) -> AnyVariant:
+    """Return the variant whose ``to_json`` gave ``value``; ``family`` says which kind it is.
 
     Raises:
-        UsageError: "module:function" does not give a World.
-        DataError: the folder is not a sound world.
+        UsageError: an unknown family, key or value (the message gives the nearest known one).
     """
-    if isinstance(value, World):
-        return value
-    if value is None or value == "tiny":
-        return tiny_world()
-    text = str(value)
-    module, colon, function = text.partition(":")
-    if colon and module.replace(".", "").isidentifier() and function.isidentifier():
-        return _called(module, function)
-    return _opened(str(Path(text).resolve()), _stamp(Path(text)))
+    family = str(value.get("family", "world"))
+    if family not in FAMILIES:
+        raise unknown_name("family", family, FAMILIES)
+    module, _, name = FAMILIES[family].partition(":")
+    return cast("AnyVariant", getattr(importlib.import_module(module), name).from_json(value))
 
 
-def _called(module: str, function: str) -> World:
-    try:
-        world = getattr(importlib.import_module(module), function)()
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"world '{module}:{function}' cannot be loaded: {error}.") from None
-    if not isinstance(world, World):
-        raise UsageError(f"world '{module}:{function}' returned {type(world).__name__}, no World.")
-    return world
-
-
-def _stamp(folder: Path) -> int:
-    """Return when the manifest was written, so that a rebuilt world is opened anew."""
-    manifest = folder / "world.json"
-    return manifest.stat().st_mtime_ns if manifest.is_file() else 0
-
-
-@lru_cache(maxsize=4)
-def _opened(folder: str, _: int) -> World:
-    """Open a folder once per process, for environments are made by the hundred."""
-    return World.open(folder)
-
-
-register_variant(
-    Variant(
-        id="slategym/World-v0",
-        description="Slates for users fitted from a log, who drift, tire of topics and leave.",
-    )
-)
+def as_variant(value: AnyVariant | str | Mapping[str, Any]) -> AnyVariant:
+    """Return a variant from itself, a registered id, or its JSON form."""
+    if isinstance(value, str):
+        return get_variant(value)
+    return variant_from_json(value) if isinstance(value, Mapping) else value

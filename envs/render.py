@@ -9,7 +9,7 @@ import numpy as np
 from slategym.envs.arrays import AnyArray
 from slategym.envs.protocol import Step
 from slategym.envs.render_view import Card, Gauge, SlateView, as_text, with_scores
-from slategym.envs.state import UserState
+from slategym.envs.users import Named
 from slategym.envs.variant import Variant
 from slategym.envs.world import World
 
@@ -97,7 +97,7 @@ def _ending(step: Step, row: int) -> str:
 
 
 def context_of(
-    world: World, variant: Variant, state: UserState, step: Step | None, row: int
+    world: World, variant: Variant, state: Named, step: Step | None, row: int
 ) -> dict[str, Any]:
     """Return the ``facts`` and ``gauges`` of `slate_view` that the hidden state tells.
 
@@ -125,7 +125,7 @@ def _session(step: Step | None, row: int) -> tuple[str, ...]:
     return (f"{named} is over; back in {days:.1f} days",) if days > 0 else (named,)
 
 
-def _gauges(variant: Variant, state: UserState, row: int) -> Iterator[Gauge]:
+def _gauges(variant: Variant, state: Named, row: int) -> Iterator[Gauge]:
     """Yield what runs out in a session: patience, minutes, money."""
     limits = variant.parameters
     if variant.find("patience") is not None:

@@ -31,6 +31,9 @@ DRAW_VERSION = 1
 
 # What a draw is for. A number is never reused for another purpose.
 USER, TASTE, CANDIDATE, CHOICE, WATCH, RATING = 0, 1, 2, 3, 4, 5
+WALK, SHOCK, LIKE, SHARE, CART, BUY, MOOD, CHURN, GAP = 6, 7, 8, 9, 10, 11, 12, 13, 14
+BIRTH, BURST, INTENT, SEARCH, WALLET, RETRIEVE, EXAMINE, START = 15, 16, 17, 18, 19, 20, 21, 22
+# 40 and above: the classics, see `slategym.envs.classic_physics`.
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)

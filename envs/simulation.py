@@ -1,129 +1,126 @@
-"""A batch of users in a world: begin episodes, show slates, observe."""
+"""A batch of users in a world, compiled: begin episodes, show slates, observe."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 
-from slategym.envs.arrays import AnyArray, BoolArray, FloatArray, KeyArray, LongArray, frozen
+from slategym.envs import state
+from slategym.envs.actions import make_actions
+from slategym.envs.arrays import AnyArray, BoolArray, FloatArray, IntArray, KeyArray
 from slategym.envs.kernels import run
-from slategym.envs.parts import REWARD_TERMS
-from slategym.envs.state import (
-    Observation,
-    Response,
-    Rules,
-    Tables,
-    new_observation,
-    new_response,
-    new_state,
-)
+from slategym.envs.parts_reward import REWARD_TERMS
+from slategym.envs.protocol import Step, restore
+from slategym.envs.render import context_of, slate_view
+from slategym.envs.render_view import SlateView, as_text
+from slategym.envs.rules import rules_of
+from slategym.envs.spaces import CONTEXT_SCALARS, extra_context, observation_space, trait_names
+from slategym.envs.state import Observation, Response, Views, zeros
+from slategym.envs.tables import items_of, people_of, views_of
+from slategym.envs.users import Named, layout_of, new_users
 from slategym.envs.variant import Variant
 from slategym.envs.world import World
 from slategym.errors import UsageError
 
-RECENCY_DECAY = 0.9  # weight of a history place relative to the next newer one
+# The terms that every variant reports, whatever its parts.
+_ALWAYS = ("click", "watch", "minutes", "rating", "leave", "diversity")
+_SIGNALS = {"click": state.CLICK, "watch": state.WATCH, "minutes": state.MINUTES_OF}
+_SIGNALS |= {"rating": state.RATED}
+_MORE = {"like": state.LIKE, "skip": state.SKIP, "share": state.SHARE}
+_MORE |= {"cart": state.CART, "purchase": state.PURCHASE}
+_DRIFT = {"gradual": (0.15, 0.0), "sudden": (0.0, 0.03), "both": (0.1, 0.02)}
 
 
-def tables_of(world: World, variant: Variant, users: str) -> Tables:
-    """Return the arrays of a world that a step reads."""
-    popularity, length = world.item_popularity, world.user_history.shape[1]
-    uniform = variant.candidates.candidate_source == "uniform"
-    weight = np.zeros(0) if uniform else variant.candidates.weights(popularity)
-    age = np.arange(length - 1, -1, -1)
-    return Tables(
-        item_factors=world.item_factors,
-        item_bias=world.item_bias,
-        item_topics=world.item_topics,
-        item_duration=world.item_duration,
-        item_vectors=world.item_vectors,
-        user_factors=world.user_factors,
-        user_std=world.user_std,
-        user_bias=world.user_bias,
-        user_history=world.user_history,
-        user_history_value=world.user_history_value,
-        user_profile=world.user_profile,
-        cumulative=frozen(variant.candidates.cumulative(popularity)),
-        weight=frozen(weight),
-        pool=frozen(world.user_rows(users)),
-        recency=frozen((RECENCY_DECAY**age).astype(np.float32)),
-    )
-
-
-def rules_of(world: World, variant: Variant) -> Rules:
-    """Return every number a step needs, as floats."""
-    info = world.info
-    chosen = variant.parameters
-    if chosen["no_click_logit"] is None:
-        chosen["no_click_logit"] = info.no_click_logit
-    chosen |= {
-        "mean": info.mean,
-        "click_slope": info.click_slope,
-        "click_intercept": info.click_intercept,
-        "value_low": info.value_low,
-        "value_high": info.value_high,
-    }
-    floats = {name: float(chosen[name]) for name in Rules._fields if name != "horizon"}
-    return Rules(**floats, horizon=int(variant.horizon))
-
-
-class Simulation:
-    """B users at once. Every array it hands out is new and is never written to again."""
+class WorldSimulation:
+    """B users of a world at once, as `slategym.envs.protocol.Simulation` promises."""
 
     def __init__(self, world: World, variant: Variant, batch: int, users: str = "all") -> None:
-        if variant.num_candidates > world.n_items:
-            raise UsageError(
-                f"num_candidates {variant.num_candidates} is larger than the {world.n_items} "
-                f"items of world {world.info.name!r}."
-            )
         self.world = world
-        self.variant = variant
+        self.variant = effective(world, variant)
         self.batch = batch
-        self.tables = tables_of(world, variant, users)
-        self.rules = rules_of(world, variant)
-        self.state = new_state(batch, self.tables, variant.num_candidates)
+        self.items = items_of(world, self.variant)
+        self.people = people_of(world, self.variant, users)
+        self.views = views_of(world, self.variant)
+        factors, history = world.user_factors.shape[1], world.user_history.shape[1]
+        layout = layout_of(self.variant, factors, world.n_topics, history)
+        self.rules = rules_of(world, self.variant, layout)
+        self.users = new_users(batch, layout)
+        self.state = Named(self.users, layout)
+        self._last: Step | None = None
+        self._user_size = _user_size(world, self.variant, self.views)
+        self.observation_space: spaces.Dict = observation_space(
+            self.variant, world, self.items, self.views, self._user_size
+        )
+        count = self.variant.num_candidates
+        self._actions = make_actions(
+            variant.action, batch, variant.slate_size, count, world.item_vectors, variant.search
+        )
+        self.action_space = self._actions.space
         self._all = np.ones(batch, dtype=np.bool_)
+        self._terms = _reported(self.variant)
+        self._signals = _signals(self.variant)
+
+    @property
+    def item_vectors(self) -> FloatArray:
+        """The public item table (I, D)."""
+        return self.world.item_vectors
 
     def begin(self, seed: KeyArray, stream: KeyArray) -> None:
         """Start episode 0 of user stream (seed, stream) in every row."""
         self.state.seed[:] = seed
         self.state.stream[:] = stream
         self.state.episode[:] = 0
-        self._begin(self._all)
+        self._last = None
+        run("begin", self.rules, self.items, self.people, self.users, self._all)
 
     def next_episode(self, rows: BoolArray) -> None:
         """Start the next episode of the same user streams in ``rows`` (B,)."""
         self.state.episode[rows] += np.uint64(1)
-        self._begin(rows)
+        run("begin", self.rules, self.items, self.people, self.users, rows)
 
-    def _begin(self, rows: BoolArray) -> None:
-        run("begin", self.tables, self.rules, self.state, rows)
-
-    def step(self, actions: LongArray) -> Response:
-        """Show slates: ``actions`` (B, K) holds candidate positions in [0, C)."""
-        response = new_response(self.batch, self.variant.slate_size, len(REWARD_TERMS))
-        run("step", self.tables, self.rules, self.state, actions, response)
-        return response
+    def step(self, actions: AnyArray) -> Step:
+        """Show slates; see `slategym.envs.actions` for what an action is."""
+        slates = self._actions.slates(actions, self.state.candidates)
+        response = new_response(self.batch, self.variant, 1 + max(self._signals.values()))
+        run("step", self.rules, self.items, self.people, self.users, slates, response)
+        info = self._info(response)
+        self._last = Step(response.reward, response.ended[0], response.ended[1], info)
+        return self._last
 
     def observe(self, rows: BoolArray | None = None) -> dict[str, AnyArray]:
         """Return the observation of the rows (the others are zero), by key."""
-        ids = self.variant.observation == "ids"
-        out = new_observation(self.batch, self.tables, self.variant.num_candidates, ids)
+        out = self._new_observation()
         chosen = self._all if rows is None else rows
-        run("observe", self.tables, self.rules, self.state, chosen, out)
-        return _by_key(out, ids)
+        latent = self.variant.observation == "latent"
+        run(
+            "observe", self.rules, self.items, self.people, self.users, self.views, chosen, out,
+            latent,
+        )  # fmt: skip
+        return self._by_key(out)
 
-    def privileged(self) -> dict[str, FloatArray]:
-        """Return what only an oracle may know: click logits (B, C), satiation, patience."""
-        logits = np.empty((self.batch, self.variant.num_candidates), dtype=np.float32)
-        run("logits", self.tables, self.rules, self.state, logits)
-        return {
-            "click_logit": logits,
-            "satiation": self.state.satiation.copy(),
-            "patience": self.state.patience.copy(),
-        }
+    def privileged(self) -> dict[str, AnyArray]:
+        """Return what only an oracle may know.
+
+        ``click_logit``, ``utility`` (natural-log odds with everything that acts now) and
+        ``worth`` (mean reward of this step if taken) of each candidate (B, C); and copies of the
+        hidden state: ``satiation``, ``patience``, and what the variant's parts keep.
+        """
+        shape = (self.batch, self.variant.num_candidates)
+        logit, utility, worth = (np.empty(shape, np.float32) for _ in range(3))
+        run("value", self.rules, self.items, self.people, self.users, logit, utility, worth)
+        told: dict[str, AnyArray] = {"click_logit": logit, "utility": utility, "worth": worth}
+        told |= {"satiation": self.state.satiation.copy(), "patience": self.state.patience.copy()}
+        hidden = {"satisfaction": ("exposure",), "boredom": ("bored",), "mood": ("mood",)}
+        hidden |= {"needs": ("need",), "purchase": ("money",), "creators": ("vigour",)}
+        for part, names in hidden.items():
+            if self.variant.find(part) is not None:
+                told |= {name: getattr(self.state, name).copy() for name in names}
+        return told
 
     def get_state(self) -> dict[str, AnyArray]:
         """Return a copy of everything that changes; `set_state` goes on from there exactly."""
-        return {name: array.copy() for name, array in self.state._asdict().items()}
+        return {name: array.copy() for name, array in self.state.asdict().items()}
 
     def set_state(self, snapshot: Mapping[str, AnyArray]) -> None:
         """Go back to a snapshot of `get_state`.
@@ -131,33 +128,131 @@ class Simulation:
         Raises:
             UsageError: the snapshot is of another batch size, world or variant.
         """
-        for name, array in self.state._asdict().items():
-            given = snapshot.get(name)
-            if given is None or given.shape != array.shape or given.dtype != array.dtype:
-                raise UsageError(
-                    f"state array {name!r} does not fit this environment (expected "
-                    f"{array.dtype} {array.shape}); restore it into one made with the same "
-                    "world, variant and num_envs."
-                )
-        for name, array in self.state._asdict().items():
-            array[...] = snapshot[name]
+        restore(self.state.asdict(), snapshot)
+        self._last = None
 
+    def ansi(self, row: int) -> str:
+        """Return the last slate of a row as text."""
+        return as_text(self.slate_view(row))
 
-def _by_key(out: Observation, ids: bool) -> dict[str, AnyArray]:
-    """Return the observation by key; with vectors inline, every entry is one flat vector."""
-    if ids:
-        return {
-            "user": out.user,
-            "history": out.history_ids,
-            "history_feedback": out.history_feedback,
-            "candidates": out.candidate_ids,
-            "context": out.context,
+    def slate_view(self, row: int) -> SlateView:
+        """Return the last slate of a row as what a text or a picture is made from."""
+        told = context_of(self.world, self.variant, self.state, self._last, row)
+        return slate_view(self.world, self._last, row, slots=self.variant.slate_size, **told)
+
+    def _info(self, response: Response) -> dict[str, Any]:
+        """Return what a step's info tells of the response, as batched arrays."""
+        told = {name: response.signals[row] for name, row in self._signals.items()}
+        info: dict[str, Any] = {
+            "response": told,
+            "slate": response.slate,
+            "user": response.about[0],
+            "reward_terms": {term: response.terms[row] for term, row in self._terms.items()},
         }
-    batch = len(out.user)
+        if self.variant.find("returning") is not None:
+            info["session"] = {
+                "index": response.about[1],
+                "over": response.visit[0],
+                "days_away": response.visit[1],
+            }
+        return info
+
+    def _new_observation(self) -> Observation:
+        """Return fresh zero arrays for one observation."""
+        batch, variant = self.batch, self.variant
+        ids, width = variant.observation == "ids", self.views.vectors.shape[1]
+        history, count = self.users.history.shape[1], self.users.candidates.shape[1]
+        n, v = (batch, 0) if ids else (0, batch)
+        traits = len(trait_names(variant)) if count else 0
+        asked = variant.find("needs") is not None
+        context = CONTEXT_SCALARS + 2 * self.world.n_topics + extra_context(variant)
+        return Observation(
+            user=zeros(batch, self._user_size),
+            history_ids=np.zeros((n, history), dtype=np.int32),
+            history_vectors=zeros(v, history, width),
+            history_feedback=zeros(batch, history, 3),
+            candidate_ids=np.zeros((n, count), dtype=np.int32),
+            candidate_vectors=zeros(v, count, width),
+            traits=zeros(batch, count, traits),
+            context=zeros(batch, context),
+            query=zeros(batch, self.views.topics.shape[1] if asked else 0),
+        )
+
+    def _by_key(self, out: Observation) -> dict[str, AnyArray]:
+        """Return the observation by key; with vectors inline, every entry is one flat vector."""
+        ids, batch = self.variant.observation == "ids", self.batch
+        found: dict[str, AnyArray] = {"user": out.user, "context": out.context}
+        if ids:
+            found["history"], found["history_feedback"] = out.history_ids, out.history_feedback
+            found["candidates"], found["candidate_traits"] = out.candidate_ids, out.traits
+        else:
+            found["history"] = out.history_vectors.reshape(batch, -1)
+            found["history_feedback"] = out.history_feedback.reshape(batch, -1)
+            found["candidates"] = out.candidate_vectors.reshape(batch, -1)
+            found["candidate_traits"] = out.traits.reshape(batch, -1)
+        found["query"] = out.query
+        return {key: found[key] for key in self.observation_space.spaces}
+
+
+def effective(world: World, variant: Variant) -> Variant:
+    """Return the variant with its scenario of drift as a part, and C = I for a whole catalogue.
+
+    Raises:
+        UsageError: more candidates are asked for than the world has items.
+    """
+    if variant.drift != "none":
+        walk, shock = _DRIFT[variant.drift]
+        from slategym.envs.parts_change import TasteShift
+
+        variant = variant.override(parts=[TasteShift(taste_walk=walk, shock_rate=shock)])
+    if variant["candidates"].name == "catalogue":
+        return variant.override(num_candidates=world.n_items)
+    if variant.num_candidates > world.n_items:
+        raise UsageError(
+            f"num_candidates {variant.num_candidates} is larger than the {world.n_items} "
+            f"items of world {world.info.name!r}."
+        )
+    return variant
+
+
+def new_response(batch: int, variant: Variant, signals: int) -> Response:
+    """Return fresh arrays for one step."""
+    slate: IntArray = np.empty((batch, variant.slate_size), dtype=np.int32)
+    return Response(
+        slate=slate,
+        signals=np.zeros((signals, batch, variant.slate_size), np.float32),
+        about=np.empty((2, batch), dtype=np.int32),
+        visit=np.zeros((2, batch), np.float32),
+        terms=np.zeros((len(REWARD_TERMS), batch), np.float32),
+        reward=np.empty(batch, np.float32),
+        ended=np.zeros((2, batch), dtype=np.bool_),
+    )
+
+
+def _signals(variant: Variant) -> dict[str, int]:
+    """Return the signals a variant reports and their rows."""
+    found = dict(_SIGNALS)
+    for part, names in {"purchase": ("cart", "purchase")}.items():
+        if variant.find(part) is not None:
+            found |= {name: _MORE[name] for name in names}
+    return found | {
+        name: row for name, row in _MORE.items() if name != "purchase" and variant.find(name)
+    }
+
+
+def _user_size(world: World, variant: Variant, views: Views) -> int:
+    """Return Du, the width of the user's entry."""
+    if variant.observation == "latent":
+        tired = world.n_topics if variant.find("satiation") is not None else 0
+        return 1 + world.user_factors.shape[1] + tired
+    return views.profile.shape[1]
+
+
+def _reported(variant: Variant) -> dict[str, int]:
+    """Return the reward terms to report and their rows: the usual ones, and those that are paid."""
+    weight = variant.parameters
     return {
-        "user": out.user,
-        "history": out.history_vectors.reshape(batch, -1),
-        "history_feedback": out.history_feedback.reshape(batch, -1),
-        "candidates": out.candidate_vectors.reshape(batch, -1),
-        "context": out.context,
+        term: row
+        for row, term in enumerate(REWARD_TERMS)
+        if term in _ALWAYS or weight.get(f"{term}_weight", 0.0) != 0.0
     }

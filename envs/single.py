@@ -8,9 +8,8 @@ import gymnasium
 import numpy as np
 
 from slategym.envs.arrays import AnyArray
-from slategym.envs.render import ansi
-from slategym.envs.variant import Variant
-from slategym.envs.vector import SlateVectorEnv, step_info
+from slategym.envs.protocol import AnyVariant
+from slategym.envs.vector import RENDER_MODES, SlateVectorEnv, render_row
 from slategym.envs.world import World
 
 
@@ -29,12 +28,12 @@ class SlateEnv(gymnasium.Env):
         (5,)
     """
 
-    metadata = {"render_modes": ["ansi"], "render_fps": 4}
+    metadata = {"render_modes": list(RENDER_MODES), "render_fps": 2}
 
     def __init__(
         self,
         *,
-        variant: Variant | str | dict[str, Any] = "slategym/World-v0",
+        variant: AnyVariant | str | dict[str, Any] = "slategym/World-v0",
         world: World | str | Path | None = None,
         users: str = "all",
         privileged: bool = False,
@@ -51,11 +50,16 @@ class SlateEnv(gymnasium.Env):
             **changes,
         )
         self.variant = self.batch.variant
-        self.world = self.batch.world
+        self.simulation = self.batch.simulation
         self.render_mode = render_mode
         self.observation_space = self.batch.single_observation_space
         self.action_space = self.batch.single_action_space
         self._over = True
+
+    @property
+    def world(self) -> World:
+        """The world the user lives in; a classic has none and says so."""
+        return self.batch.world
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -79,20 +83,20 @@ class SlateEnv(gymnasium.Env):
             raise gymnasium.error.ResetNeeded(
                 "the episode is over or never began; call reset() before step()."
             )
-        response = self.batch.advance(np.asarray(action)[None])
-        terminated, truncated = bool(response.terminated[0]), bool(response.truncated[0])
-        self._over = terminated or truncated
-        info = step_info(response)
+        simulation = self.simulation
+        reward, terminated, truncated, info = simulation.step(np.asarray(action)[None])
+        ended, cut = bool(terminated[0]), bool(truncated[0])
+        self._over = ended or cut
+        told = _row(info)
         if self.batch.privileged:
-            info["privileged"] = self.batch.simulation.privileged()
-        observation = self.batch.observe()
-        return _row(observation), float(response.reward[0]), terminated, truncated, _row(info)
+            told["privileged"] = _row(simulation.privileged())
+        return _row(simulation.observe()), float(reward[0]), ended, cut, told
 
-    def render(self) -> str | None:
-        """Return the slate last shown, as text, in render mode "ansi"."""
+    def render(self) -> Any:  # noqa: ANN401
+        """Return the slate last shown: text ("ansi"), or a picture (H, W, 3) ("rgb_array")."""
         if self.render_mode is None:
             return None
-        return ansi(self.world, self.batch.last_response, 0)
+        return render_row(self.simulation, self.render_mode, 0)
 
     def get_state(self) -> dict[str, AnyArray]:
         """Return an exact snapshot: arrays by name, ``over`` telling whether the episode ended."""

@@ -1,4 +1,4 @@
-"""The arrays the compiled step works on: tables of the world, rules, users, responses."""
+"""The arrays the compiled step works on: items, people, users, responses, observations."""
 
 from typing import NamedTuple
 
@@ -12,172 +12,105 @@ from slategym.envs.arrays import (
     KeyArray,
 )
 
+# Columns of `Items.rows` before the factors.
+BIAS, DURATION, PRICE, CLICKBAIT, FACTORS = 0, 1, 2, 3, 4
+OWNED = 8  # purchases a user remembers
 
-class Tables(NamedTuple):
-    """What a step reads of a world; every array is read-only."""
 
-    item_factors: FloatArray  # (I, F)
-    item_bias: FloatArray  # (I,)
-    item_topics: FloatArray  # (I, Z)
-    item_duration: FloatArray  # (I,) minutes
-    item_vectors: FloatArray  # (I, D)
-    user_factors: FloatArray  # (U, F)
-    user_std: FloatArray  # (U, F)
-    user_bias: FloatArray  # (U,)
-    user_history: IntArray  # (U, H)
-    user_history_value: FloatArray  # (U, H)
-    user_profile: FloatArray  # (U, Dp)
-    cumulative: DoubleArray  # (I,) cumulative candidate probabilities; (0,) if uniform
+class Items(NamedTuple):
+    """What a step reads of the catalogue; every array is read-only.
+
+    What a step needs of an item lies in one row, for a large catalogue is read at random places
+    and each line of memory costs more than the sums.
+    """
+
+    rows: FloatArray  # (I, 4 + F) bias, minutes, price / median price, clickbait, factors
+    topic_id: IntArray  # (I, T) topics of an item, -1 padded on the right
+    topic_share: FloatArray  # (I, T) their shares
+    creator: IntArray  # (I,) group of creators; (0,) without the part
+    birth: IntArray  # (I,) calendar step of publication; (0,) if drawn
+    public: FloatArray  # (I, 1 + F2) public bias, factors; (0, 0) unless candidates are retrieved
     weight: DoubleArray  # (I,) candidate probabilities; (0,) if uniform
-    pool: IntArray  # rows of the population that episodes draw users from
-    recency: FloatArray  # (H,) weight of each place of the history, newest last
+    keep: DoubleArray  # (I,) thresholds of the alias method; (0,) if uniform
+    alias: IntArray  # (I,)
 
 
-class Rules(NamedTuple):
-    """Every number of the parts and of the response model that a step needs."""
+class People(NamedTuple):
+    """The population that episodes draw users from; every array is read-only."""
 
-    mean: float
-    click_slope: float
-    click_intercept: float
-    value_low: float
-    value_high: float
-    taste_scale: float
-    satiation_weight: float
-    no_click_logit: float
-    position_bias: float
-    watch_scale: float
-    watch_intercept: float
-    watch_satiation: float
-    watch_noise: float
-    rating_satiation: float
-    rating_noise: float
-    interest_drift: float
-    satiation_decay: float
-    consume_gain: float
-    expose_gain: float
-    taste_spread: float
-    patience: float
-    patience_cap: float
-    patience_gain: float
-    patience_loss: float
-    boredom: float
-    boredom_threshold: float
-    minute_budget: float
-    click_weight: float
-    watch_weight: float
-    minutes_weight: float
-    rating_weight: float
-    leave_weight: float
-    diversity_weight: float
-    horizon: int
+    factors: FloatArray  # (U, F)
+    std: FloatArray  # (U, F)
+    bias: FloatArray  # (U,)
+    history: IntArray  # (U, H)
+    history_value: FloatArray  # (U, H)
+    public: FloatArray  # (U, F2); (0, 0) unless candidates are retrieved
+    pool: IntArray  # (P,) rows that may be drawn
+    recency: FloatArray  # (H,) weight of each place of a history, newest last
 
 
-class UserState(NamedTuple):
-    """B users in the middle of an episode: one row each, no array shared with a caller."""
+class Views(NamedTuple):
+    """What observations are made of; every array is read-only."""
 
-    seed: KeyArray  # (B,)
-    stream: KeyArray  # (B,) which user stream of the seed
-    episode: KeyArray  # (B,) counts from 0
-    step: IntArray  # (B,) steps taken in this episode
-    user: IntArray  # (B,) row of the population
-    taste: FloatArray  # (B, F) hidden
-    bias: FloatArray  # (B,) hidden
-    satiation: FloatArray  # (B, Z) hidden
-    patience: FloatArray  # (B,) hidden
-    consumed: FloatArray  # (B, Z) decayed topics of consumed items
-    shown: FloatArray  # (B, Z) decayed mean topics of slates
-    last_click: FloatArray  # (B,) 0 or 1
-    last_watch: FloatArray  # (B,) in [0, 1]
-    clicks: FloatArray  # (B,) in this episode
-    minutes: FloatArray  # (B,) in this episode
+    vectors: FloatArray  # (I, D) what agents see of an item; [bias, factors] if latent
+    profile: FloatArray  # (U, Du)
+    language: FloatArray  # (I, Du) in the text encoder's space; (0, 0) without it
+    topics: FloatArray  # (Z, D) what a query for a topic looks like; (0, 0) without needs
+
+
+class Users(NamedTuple):
+    """B users in the middle of an episode, packed: few arrays are cheap to hand to a kernel.
+
+    The columns of ``numbers`` after the scalars hold vectors, each at an offset that the rules
+    name (``at_taste`` and so on). `slategym.envs.users` names them all.
+    """
+
+    keys: KeyArray  # (B, 3) seed, stream, episode
+    counts: IntArray  # (B, 5 + 8) see STEP to QUERY, then the purchases remembered
+    numbers: FloatArray  # (B, N) see BIAS to SPENT, then vectors
     history: IntArray  # (B, H) item rows, newest last, -1 padded on the left
-    history_value: FloatArray  # (B, H) in [0, 1]
     candidates: IntArray  # (B, C) what may be shown next
+
+
+# Columns of `Users.keys`.
+SEED, STREAM, EPISODE = 0, 1, 2
+# Columns of `Users.counts`: steps taken, population row, sessions ended, calendar step at which
+# the episode began, topic searched for or -1; then the purchases.
+STEP, USER, SESSION, START, QUERY, OWNED_AT = 0, 1, 2, 3, 4, 5
+# Columns of `Users.numbers`.
+TASTE_BIAS, PATIENCE, LAST_CLICK, LAST_WATCH, CLICKS, MINUTES = 0, 1, 2, 3, 4, 5
+USED, DAY, GAP, EXPOSURE, MONEY, SPENT, VECTORS_AT = 6, 7, 8, 9, 10, 11, 12
 
 
 class Response(NamedTuple):
     """What B users did in one step; made anew for each step and handed out."""
 
     slate: IntArray  # (B, K) item rows, -1 for an empty slot
-    click: FloatArray  # (B, K) 0 or 1
-    watch: FloatArray  # (B, K) in [0, 1], 0 where not clicked
-    minutes: FloatArray  # (B, K)
-    rating: FloatArray  # (B, K) in [0, 1], 0 where not clicked
-    user: IntArray  # (B,)
-    terms: FloatArray  # (6, B) weighted reward terms, in the order of REWARD_TERMS
+    signals: FloatArray  # (S, B, K) see CLICK to PURCHASE; the last five only if a part gives them
+    about: IntArray  # (2, B) population row, session the step was part of
+    visit: FloatArray  # (2, B) 1 if this step ended the session, days until the next one or 0
+    terms: FloatArray  # (T, B) weighted reward terms, in the order of REWARD_TERMS
     reward: FloatArray  # (B,)
-    terminated: BoolArray  # (B,)
-    truncated: BoolArray  # (B,)
+    ended: BoolArray  # (2, B) terminated, truncated
+
+
+# Rows of `Response.signals`.
+CLICK, WATCH, RATED, MINUTES_OF, LIKE, SKIP, SHARE, CART, PURCHASE = 0, 1, 2, 3, 4, 5, 6, 7, 8
 
 
 class Observation(NamedTuple):
-    """An observation of B users; in ids mode the vectors are empty, and the other way round."""
+    """An observation of B users; arrays that a variant does not use are empty."""
 
-    user: FloatArray  # (B, Dp)
+    user: FloatArray  # (B, Du)
     history_ids: IntArray  # (B, H), I = padding
     history_vectors: FloatArray  # (B, H, D)
     history_feedback: FloatArray  # (B, H, 3)
     candidate_ids: IntArray  # (B, C)
     candidate_vectors: FloatArray  # (B, C, D)
-    context: FloatArray  # (B, 6 + 2Z)
+    traits: FloatArray  # (B, C, X) what changes of a candidate: see `slategym.envs.spaces`
+    context: FloatArray  # (B, 6 + 2Z + E)
+    query: FloatArray  # (B, D)
 
 
-def new_state(batch: int, tables: Tables, candidates: int) -> UserState:
-    """Return a state of ``batch`` users with every array zero."""
-    factors, topics = tables.item_factors.shape[1], tables.item_topics.shape[1]
-    history = tables.user_history.shape[1]
-    shapes: dict[str, tuple[tuple[int, ...], type[np.generic]]] = {
-        "seed": ((), np.uint64),
-        "stream": ((), np.uint64),
-        "episode": ((), np.uint64),
-        "step": ((), np.int32),
-        "user": ((), np.int32),
-        "taste": ((factors,), np.float32),
-        "satiation": ((topics,), np.float32),
-        "consumed": ((topics,), np.float32),
-        "shown": ((topics,), np.float32),
-        "history": ((history,), np.int32),
-        "history_value": ((history,), np.float32),
-        "candidates": ((candidates,), np.int32),
-    }
-    arrays = {
-        name: np.zeros((batch, *shapes.get(name, ((), np.float32))[0]), dtype)
-        for name in UserState._fields
-        for dtype in [shapes.get(name, ((), np.float32))[1]]
-    }
-    return UserState(**arrays)
-
-
-def new_response(batch: int, slate: int, terms: int) -> Response:
-    """Return fresh arrays for one step."""
-
-    def blank(*shape: int) -> FloatArray:
-        return np.zeros(shape, dtype=np.float32)
-
-    return Response(
-        slate=np.empty((batch, slate), dtype=np.int32),
-        click=blank(batch, slate),
-        watch=blank(batch, slate),
-        minutes=blank(batch, slate),
-        rating=blank(batch, slate),
-        user=np.empty(batch, dtype=np.int32),
-        terms=blank(terms, batch),
-        reward=blank(batch),
-        terminated=np.zeros(batch, dtype=np.bool_),
-        truncated=np.zeros(batch, dtype=np.bool_),
-    )
-
-
-def new_observation(batch: int, tables: Tables, candidates: int, ids: bool) -> Observation:
-    """Return fresh zero arrays for one observation."""
-    history, width = tables.user_history.shape[1], tables.item_vectors.shape[1]
-    n, v = (batch, 0) if ids else (0, batch)
-    return Observation(
-        user=np.zeros((batch, tables.user_profile.shape[1]), dtype=np.float32),
-        history_ids=np.zeros((n, history), dtype=np.int32),
-        history_vectors=np.zeros((v, history, width), dtype=np.float32),
-        history_feedback=np.zeros((batch, history, 3), dtype=np.float32),
-        candidate_ids=np.zeros((n, candidates), dtype=np.int32),
-        candidate_vectors=np.zeros((v, candidates, width), dtype=np.float32),
-        context=np.zeros((batch, 6 + 2 * tables.item_topics.shape[1]), dtype=np.float32),
-    )
+def zeros(batch: int, *shape: int) -> FloatArray:
+    """Return float32 zeros (B, ...)."""
+    return np.zeros((batch, *shape), dtype=np.float32)

@@ -1,38 +1,55 @@
 """A variant: a named composition of parts over a world. It is data and survives JSON."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
-from slategym.envs.part import Part, check_keys
+from slategym.envs.part import SINGLE_SLOTS, SLOTS, Part, as_part, check_keys
 from slategym.envs.parts import (
-    CandidateSource,
-    ChoiceModel,
-    Departure,
-    Dynamics,
-    Feedback,
-    ResponseModel,
+    Budget,
+    InterestDrift,
+    LogitChoice,
+    Patience,
+    Rating,
     Reward,
+    Satiation,
+    TasteResponse,
+    UniformCandidates,
+    Watch,
 )
+from slategym.envs.protocol import Simulation
+from slategym.envs.world import World
 from slategym.errors import UsageError, nearest
 
-OBSERVATIONS = ("features", "ids")
-PARTS: dict[str, type[Part]] = {
-    "candidates": CandidateSource,
-    "response": ResponseModel,
-    "choice": ChoiceModel,
-    "feedback": Feedback,
-    "dynamics": Dynamics,
-    "departure": Departure,
-    "reward": Reward,
-}
-_OWNER = {
-    entry.name: part for part, cls in PARTS.items() for entry in fields(cls)
-}  # parameter -> part
+FAMILY = "world"
+STANDARD_PARTS: tuple[Part, ...] = (
+    UniformCandidates(),
+    TasteResponse(),
+    LogitChoice(),
+    Watch(),
+    Rating(),
+    InterestDrift(),
+    Satiation(),
+    Patience(),
+    Budget(),
+    Reward(),
+)
+"""The parts of ``slategym/World-v0``."""
+
+_DEFAULT = {"candidates": UniformCandidates, "response": TasteResponse}
+_DEFAULT |= {"choice": LogitChoice, "reward": Reward}
 _ID = re.compile(r"^[A-Za-z][\w-]*/[A-Za-z][\w-]*-v\d+$")
 _COUNTS = {"slate_size": (1, 100), "num_candidates": (1, 100_000), "horizon": (1, 1_000_000)}
-OVERRIDES = (*_COUNTS, "observation", *_OWNER)
+_WORDS = {
+    "observation": ("features", "ids", "latent"),
+    "user_state": ("profile", "language"),
+    "action": ("slate", "discrete", "proto"),
+    "search": ("exact", "approximate"),
+    "drift": ("none", "gradual", "sudden", "both"),
+}
+_OWN = (*_COUNTS, *_WORDS, "sparse", "cold_start", "modalities")
 
 
 @dataclass(frozen=True)
@@ -40,13 +57,15 @@ class Variant:
     """A task: which world, what is shown, and the parts the users are made of.
 
     Example:
+        >>> from slategym.envs.parts import Patience
         >>> from slategym.envs.variant import Variant
-        >>> hard = Variant(id="me/Bored-v0", departure=Departure(boredom=1.0))
-        >>> Variant.from_json(hard.to_json()) == hard
+        >>> hurried = Variant.standard("me/Hurried-v0", Patience(patience=2.0), slate_size=3)
+        >>> Variant.from_json(hurried.to_json()) == hurried
         True
 
     Raises:
-        UsageError: a malformed id, an unknown observation, or a number out of range.
+        UsageError: a malformed id, an unknown word, a number out of range, two parts for one
+            purpose, or two parts that share the name of a parameter.
     """
 
     id: str
@@ -58,45 +77,73 @@ class Variant:
     slate_size: int = 5
     """K, items shown per step."""
     num_candidates: int = 20
-    """C, items to choose the slate from."""
+    """C, items to choose the slate from; I if the candidates are the catalogue."""
     horizon: int = 60
     """Steps after which an episode is truncated."""
     observation: str = "features"
-    """ "features" (vectors inline) or "ids" (the policy holds the item table)."""
-    candidates: CandidateSource = field(default_factory=CandidateSource)
-    response: ResponseModel = field(default_factory=ResponseModel)
-    choice: ChoiceModel = field(default_factory=ChoiceModel)
-    feedback: Feedback = field(default_factory=Feedback)
-    dynamics: Dynamics = field(default_factory=Dynamics)
-    departure: Departure = field(default_factory=Departure)
-    reward: Reward = field(default_factory=Reward)
+    """"features" (vectors inline), "ids" (the policy holds the item table), or "latent"
+    (features, with the hidden taste and state in place of the profile)."""
+    user_state: str = "profile"
+    """What ``user`` is: "profile" (encoded profile text) or "language" (profile text and history
+    in the space of the text encoder)."""
+    action: str = "slate"
+    """"slate", "discrete" (one number for a whole slate), or "proto" (a vector whose nearest
+    items are shown)."""
+    search: str = "exact"
+    """How the nearest items of a proto-item are found: "exact" or "approximate"."""
+    sparse: float = 1.0
+    """Scenario: share of the public log that is kept."""
+    cold_start: tuple[float, float] = (0.0, 0.0)
+    """Scenario: share of items, and of users, without history; one number means both."""
+    modalities: tuple[str, ...] | None = None
+    """Scenario: which of "text", "image", "audio" exist; None: all the world has."""
+    drift: str = "none"
+    """Scenario: tastes change "gradual"ly, "sudden"ly or "both", over what the parts do."""
+    parts: tuple[Part, ...] = STANDARD_PARTS
+    """One part for each of candidates, response, choice and reward (by default those of
+    `STANDARD_PARTS`), and any number of others; exactly these."""
 
     def __post_init__(self) -> None:
-        if not _ID.match(str(self.id)):
-            raise UsageError(
-                f"variant id {self.id!r} is malformed; it must be namespace/Name-vN, "
-                "such as 'mylab/Bored-v0'."
-            )
+        check_id(self.id)
         for name, (low, high) in _COUNTS.items():
-            object.__setattr__(self, name, _count(name, getattr(self, name), low, high))
-        if self.observation not in OBSERVATIONS:
-            raise UsageError(
-                f"observation is {self.observation!r}; allowed: 'features', 'ids'."
-                f"{nearest(str(self.observation), OBSERVATIONS)}"
-            )
-        if self.slate_size > self.num_candidates:
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), low, high))
+        for name, allowed in _WORDS.items():
+            _check_word(name, getattr(self, name), allowed)
+        object.__setattr__(self, "sparse", _share("sparse", self.sparse))
+        object.__setattr__(self, "cold_start", _shares(self.cold_start))
+        if self.modalities is not None:
+            object.__setattr__(self, "modalities", tuple(self.modalities))
+        object.__setattr__(self, "parts", _ordered(self.id, self.parts))
+        if self.slate_size > self.num_candidates and self["candidates"].name != "catalogue":
             raise UsageError(
                 f"slate_size {self.slate_size} is larger than num_candidates "
                 f"{self.num_candidates}; a slate holds distinct candidates."
             )
-        for name, cls in PARTS.items():
-            if not isinstance(getattr(self, name), cls):
-                raise UsageError(f"variant {self.id}: {name} must be a {cls.__name__}.")
+
+    @classmethod
+    def standard(cls, variant_id: str, *parts: Part, **own: Any) -> "Variant":  # noqa: ANN401
+        """Return `STANDARD_PARTS` with ``parts`` in place of theirs or beside them."""
+        return cls(id=variant_id, parts=merged(STANDARD_PARTS, parts), **own)
+
+    @property
+    def family(self) -> str:
+        """Which simulation runs it."""
+        return FAMILY
+
+    def __getitem__(self, slot: str) -> Part:
+        """Return the part of a slot that holds exactly one."""
+        return next(part for part in self.parts if part.slot == slot)
+
+    def find(self, name: str) -> Part | None:
+        """Return the part of that name, or None."""
+        return next((part for part in self.parts if part.name == name), None)
 
     def to_json(self) -> dict[str, Any]:
         """Return the variant as plain JSON values."""
         plain = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        return plain | {name: getattr(self, name).to_json() for name in PARTS}
+        plain["cold_start"] = list(self.cold_start)
+        plain["modalities"] = None if self.modalities is None else list(self.modalities)
+        return plain | {"family": FAMILY, "parts": [part.to_json() for part in self.parts]}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Variant":
@@ -108,38 +155,85 @@ class Variant:
         """
         if "id" not in value:
             raise UsageError(f"a variant needs an 'id'; got {dict(value)!r}.")
-        check_keys(f"variant {value['id']}", value, (entry.name for entry in fields(cls)))
-        parts = {name: part.from_json(value[name]) for name, part in PARTS.items() if name in value}
-        return cls(**{**value, **parts})
+        plain = {key: entry for key, entry in value.items() if key != "family"}
+        check_keys(f"variant {value['id']}", plain, (entry.name for entry in fields(cls)))
+        if "parts" in plain:
+            plain["parts"] = tuple(as_part(entry) for entry in _listed(plain["parts"]))
+        return cls(**plain)
 
     def override(self, **changes: Any) -> "Variant":  # noqa: ANN401
         """Return the variant with some parameters changed, each named without its part.
 
+        Beside parameters: a slot by its name (``choice="prop_cascade"``), ``parts=[...]`` to add
+        or replace parts, and ``without=["boredom"]`` to leave some out.
+
         Example:
-            >>> Variant(id="me/A-v0").override(boredom=1.0, horizon=30).departure.boredom
+            >>> Variant(id="me/A-v0").override(boredom=1.0, horizon=30).find("patience").boredom
             1.0
 
         Raises:
             UsageError: an unknown name (the message gives the nearest), or a bad value.
         """
-        check_keys(f"variant {self.id}", changes, OVERRIDES)
-        own = {name: value for name, value in changes.items() if name not in _OWNER}
-        parts: dict[str, dict[str, Any]] = {}
+        added = [as_part(part) for part in _listed(changes.pop("parts", ()))]
+        added += [as_part(changes.pop(slot)) for slot in SINGLE_SLOTS if slot in changes]
+        without = tuple(_listed(changes.pop("without", ())))
+        check_keys(f"variant {self.id}", without, (part.name for part in self.parts))
+        kept = tuple(part for part in self.parts if part.name not in without)
+        parts = merged(kept, added)
+        owner = {entry.name: part for part in parts for entry in fields(part)}
+        known = (*_OWN, *SINGLE_SLOTS, "parts", "without", *owner)
+        check_keys(f"variant {self.id}", changes, known)
+        own = {name: value for name, value in changes.items() if name in _OWN}
+        changed: dict[str, dict[str, Any]] = {}
         for name in changes.keys() - own.keys():
-            parts.setdefault(_OWNER[name], {})[name] = changes[name]
-        made = {part: replace(getattr(self, part), **given) for part, given in parts.items()}
-        return replace(self, **own, **made)
+            changed.setdefault(owner[name].name, {})[name] = changes[name]
+        made = tuple(replace(part, **changed.get(part.name, {})) for part in parts)
+        return replace(self, **own, parts=made)
 
     @property
     def parameters(self) -> dict[str, Any]:
         """Every parameter that can be overridden, flat, with its value."""
-        flat = {name: getattr(self, name) for name in OVERRIDES if name not in _OWNER}
-        for part in PARTS:
-            flat |= getattr(self, part).to_json()
+        flat: dict[str, Any] = {name: getattr(self, name) for name in _OWN}
+        flat |= {slot: self[slot].name for slot in SINGLE_SLOTS}
+        for part in self.parts:
+            flat |= {key: value for key, value in part.to_json().items() if key != "part"}
         return flat
 
+    def simulation(
+        self, batch: int, world: World | str | Path | None = None, users: str = "all"
+    ) -> Simulation:
+        """Return ``batch`` users of the world (by default the variant's own) in this task."""
+        from slategym.envs.worlds import simulate
 
-def _count(name: str, value: object, low: int, high: int) -> int:
+        return simulate(self, batch, self.world if world is None else world, users)
+
+
+def merged(parts: Iterable[Part], others: Iterable[Part]) -> tuple[Part, ...]:
+    """Return ``parts`` with each of ``others`` in place of the one for its purpose, or added."""
+    result = list(parts)
+    for part in others:
+        same = [
+            place
+            for place, old in enumerate(result)
+            if old.name == part.name or (old.slot == part.slot and part.slot in SINGLE_SLOTS)
+        ]
+        if same:
+            result[same[0]] = part
+        else:
+            result.append(part)
+    return tuple(result)
+
+
+def check_id(variant_id: object) -> None:
+    """Refuse an id that is not ``namespace/Name-vN``."""
+    if not _ID.match(str(variant_id)):
+        raise UsageError(
+            f"variant id {variant_id!r} is malformed; it must be namespace/Name-vN, "
+            "such as 'mylab/Bored-v0'."
+        )
+
+
+def whole_number(name: str, value: object, low: int, high: int) -> int:
     """Return a whole number in [low, high], or refuse it."""
     try:
         plain = -1 if isinstance(value, (bool, str)) else int(value)  # type: ignore[call-overload]
@@ -148,3 +242,70 @@ def _count(name: str, value: object, low: int, high: int) -> int:
     if plain != value or not low <= plain <= high:
         raise UsageError(f"{name} is {value!r}; it must be a whole number in [{low}, {high}].")
     return plain
+
+
+def _ordered(variant_id: str, given: Iterable[Part]) -> tuple[Part, ...]:
+    """Return the parts by slot, the missing ones of single slots added; refuse contradictions."""
+    parts = list(given)
+    for part in parts:
+        if not isinstance(part, Part) or part.slot not in SLOTS:
+            raise UsageError(f"variant {variant_id}: {part!r} is not a part with a known slot.")
+    for slot in SINGLE_SLOTS:
+        named = [part.name for part in parts if part.slot == slot]
+        if len(named) > 1:
+            raise UsageError(f"variant {variant_id} has {len(named)} parts for {slot}: {named}.")
+        if not named:
+            parts.append(_DEFAULT[slot]())
+    names = [part.name for part in parts]
+    owners: dict[str, str] = {}
+    for part in parts:
+        if names.count(part.name) > 1:
+            raise UsageError(f"variant {variant_id} has part {part.name!r} twice.")
+        for entry in fields(part):
+            if entry.name in owners or entry.name in _OWN:
+                other = owners.get(entry.name, "the variant")
+                raise UsageError(
+                    f"variant {variant_id}: parameter {entry.name!r} of part {part.name!r} is a "
+                    f"parameter of {other!r} too; rename it."
+                )
+            owners[entry.name] = part.name
+    _check_company(variant_id, names)
+    return tuple(sorted(parts, key=lambda part: SLOTS.index(part.slot)))
+
+
+_COMPANY = {"boredom": "satiation", "bursts": "ageing"}
+
+
+def _check_company(variant_id: str, names: list[str]) -> None:
+    """Refuse a part without the one it builds on."""
+    for name, needed in _COMPANY.items():
+        if name in names and needed not in names:
+            raise UsageError(f"variant {variant_id}: part {name!r} needs part {needed!r}.")
+
+
+def _listed(value: object) -> list[Any]:
+    """Return a list as it is, and anything else as a list of one."""
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _check_word(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        words = ", ".join(repr(word) for word in allowed)
+        raise UsageError(f"{name} is {value!r}; allowed: {words}.{nearest(str(value), allowed)}")
+
+
+def _share(name: str, value: object) -> float:
+    plain = (
+        float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else -1.0
+    )
+    if not 0.0 <= plain <= 1.0:
+        raise UsageError(f"{name} is {value!r}; it must be a number in [0, 1].")
+    return plain
+
+
+def _shares(value: object) -> tuple[float, float]:
+    """Return shares of items and of users, from a pair or from one number for both."""
+    pair = value if isinstance(value, (list, tuple)) else (value, value)
+    if len(pair) != 2:
+        raise UsageError(f"cold_start is {value!r}; it is a share, or a pair (items, users).")
+    return _share("cold_start", pair[0]), _share("cold_start", pair[1])

@@ -2,44 +2,39 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from slategym.envs.arrays import AnyArray, BoolArray, FloatArray, LongArray
-from slategym.envs.parts import REWARD_TERMS
-from slategym.envs.registry import as_variant, as_world
-from slategym.envs.render import ansi
-from slategym.envs.simulation import Simulation
-from slategym.envs.spaces import action_space, observation_space
-from slategym.envs.state import Response
-from slategym.envs.variant import Variant
+from slategym.envs.arrays import AnyArray, BoolArray, FloatArray
+from slategym.envs.protocol import AnyVariant, Simulation, Step
+from slategym.envs.registry import as_variant
 from slategym.envs.world import World
 from slategym.errors import UsageError, nearest
 
-SPLITS = ("all", "train", "held_out")
+RENDER_MODES = ("ansi", "rgb_array")
+
+StepResult = tuple[dict[str, AnyArray], FloatArray, BoolArray, BoolArray, dict[str, Any]]
 
 
 class SlateVectorEnv(VectorEnv):
     """B users, each shown a slate of K of C candidates per step.
 
-    Observation: `Dict` of ``user`` (Dp,), ``history``, ``history_feedback``, ``candidates`` and
-    ``context`` (6 + 2Z,); see `slategym.envs.spaces.observation_space` for the two encodings.
-    ``history_feedback`` holds per place [present, watch fraction or past value in [0, 1],
-    recency weight in (0, 1]]. ``context`` is [step / horizon, last click, last watch fraction,
-    clicks / 20, minutes / 100, 0], then the decayed topic exposure of consumed items (Z) and of
-    slates (Z).
+    Observation: `Dict` of ``user`` (Du,), ``history``, ``history_feedback``, ``candidates`` and
+    ``context``; see `slategym.envs.spaces.observation_space` (worlds) and
+    `slategym.envs.classic_variant.ClassicVariant` for what each holds.
 
-    Action: `MultiDiscrete([C] * K)` positions (K = 1: `Discrete(C)`); a repeated position is an
-    empty slot.
+    Action: `MultiDiscrete([C] * K)` positions (K = 1: `Discrete(C)`), best first; with
+    ``action="discrete"`` one number for a whole slate, with ``action="proto"`` a vector whose
+    nearest items are shown; see `slategym.envs.actions`.
 
-    Reward: see `slategym.envs.parts.Reward`; ``info["reward_terms"]`` holds its terms.
+    Reward: a weighted sum; ``info["reward_terms"]`` holds its terms.
 
-    Ends: terminated when the user leaves, truncated at the horizon. Autoreset is SAME_STEP:
-    ``info["final_obs"]`` holds the last observation of rows that ended (other rows are zero;
-    mask ``info["_final_obs"]``).
+    Ends: terminated when the user leaves for good, truncated at the horizon. Autoreset is
+    SAME_STEP: ``info["final_obs"]`` holds the last observation of rows that ended (other rows
+    are zero; mask ``info["_final_obs"]``).
 
     Luck: after ``reset(seed=s)`` row i is user stream (s, i), whatever B is. ``seed`` may be a
     list: row i is then stream (seed[i], 0). ``options={"streams": [...]}`` names the streams.
@@ -58,9 +53,9 @@ class SlateVectorEnv(VectorEnv):
         num_envs: B.
         variant: a variant, a registered id, or a variant's JSON form.
         world: a `World`, a folder, "tiny", "module:function", or None for the variant's own.
-        users: which users episodes are drawn from: "all", "train" or "held_out".
+        users: which users episodes are drawn from: "all", "train", "held_out" or "cold".
         privileged: add ``info["privileged"]`` with what only an oracle may know.
-        render_mode: None or "ansi".
+        render_mode: None, "ansi" or "rgb_array".
         **changes: any parameter of the variant, such as ``slate_size`` or ``boredom``.
 
     Raises:
@@ -69,8 +64,8 @@ class SlateVectorEnv(VectorEnv):
     """
 
     metadata = {
-        "render_modes": ["ansi"],
-        "render_fps": 4,
+        "render_modes": list(RENDER_MODES),
+        "render_fps": 2,
         "autoreset_mode": AutoresetMode.SAME_STEP,
     }
 
@@ -78,7 +73,7 @@ class SlateVectorEnv(VectorEnv):
         self,
         num_envs: int = 1,
         *,
-        variant: Variant | str | dict[str, Any] = "slategym/World-v0",
+        variant: AnyVariant | str | dict[str, Any] = "slategym/World-v0",
         world: World | str | Path | None = None,
         users: str = "all",
         privileged: bool = False,
@@ -86,25 +81,36 @@ class SlateVectorEnv(VectorEnv):
         **changes: Any,  # noqa: ANN401
     ) -> None:
         self.variant = as_variant(variant).override(**changes)
-        self.world = as_world(self.variant.world if world is None else world)
-        _check_words(users, render_mode, self.metadata["render_modes"])
+        check_render_mode(render_mode)
         if num_envs < 1:
             raise UsageError(f"num_envs is {num_envs!r}; it must be at least 1.")
         self.num_envs = int(num_envs)
         self.privileged = privileged
         self.render_mode = render_mode
-        self.simulation = Simulation(self.world, self.variant, self.num_envs, users)
-        self.single_observation_space = observation_space(self.world, self.variant)
-        self.single_action_space = action_space(self.variant)
+        self.simulation: Simulation = self.variant.simulation(self.num_envs, world, users)
+        self.single_observation_space = self.simulation.observation_space
+        self.single_action_space = self.simulation.action_space
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self._turn = getattr(self.simulation, "turn", self._in_parts)
         self._started = False
-        self.last_response: Response | None = None
+
+    @property
+    def world(self) -> World:
+        """The world the users live in.
+
+        Raises:
+            UsageError: the variant is a classic, which has none.
+        """
+        world = getattr(self.simulation, "world", None)
+        if world is None:
+            raise UsageError(f"variant {self.variant.id!r} is a classic: it has no world.")
+        return cast("World", world)
 
     @property
     def item_vectors(self) -> FloatArray:
         """The public item table (I, D), which a policy on ids may look up."""
-        return self.world.item_vectors
+        return cast("Any", self.simulation).item_vectors
 
     def reset(
         self,
@@ -126,42 +132,34 @@ class SlateVectorEnv(VectorEnv):
         else:
             self._seed_rows(seed, streams)
         self._started = True
-        self.last_response = None
-        return self.simulation.observe(), self._info()
+        return self.simulation.observe(), self._privileged({})
 
-    def step(
-        self, actions: AnyArray
-    ) -> tuple[dict[str, AnyArray], FloatArray, BoolArray, BoolArray, dict[str, Any]]:
+    def step(self, actions: AnyArray) -> StepResult:
         """Show a slate to every user; rows that end begin their next episode at once."""
-        response = self.advance(actions)
-        done = response.terminated | response.truncated
-        info = self._info(response)
-        if done.any():
-            info["final_obs"] = self.simulation.observe(done)
-            info["_final_obs"] = done
-            info["final_info"] = {key: info[key] for key in _STEP_KEYS}
-            info["_final_info"] = done.copy()
-            if self.privileged:
-                info["final_info"]["privileged"] = info["privileged"]
-            self.simulation.next_episode(done)
-            if self.privileged:
-                info["privileged"] = self.simulation.privileged()
-        observation = self.simulation.observe()
-        return observation, response.reward, response.terminated, response.truncated, info
-
-    def advance(self, actions: AnyArray) -> Response:
-        """Take the step itself, without beginning new episodes."""
         if not self._started:
             raise UsageError("step was called before reset; call reset(seed=...) first.")
-        response = self.simulation.step(self._checked(actions))
-        self.last_response = response
-        return response
+        return cast("StepResult", self._turn(actions, self.privileged))
 
-    def render(self) -> tuple[str, ...] | None:
-        """Return one text per row: the slate last shown and what was clicked."""
+    def _in_parts(self, actions: AnyArray, privileged: bool) -> StepResult:
+        """Step, begin new episodes and observe, one after the other."""
+        result: Step = self.simulation.step(actions)
+        done = result.terminated | result.truncated
+        info = self._privileged(dict(result.info))
+        if done.any():
+            info["final_info"] = dict(info)
+            info["final_obs"] = self.simulation.observe(done)
+            info["_final_obs"], info["_final_info"] = done, done.copy()
+            self.simulation.next_episode(done)
+            if privileged:
+                info["privileged"] = self.simulation.privileged()
+        observation = self.simulation.observe()
+        return observation, result.reward, result.terminated, result.truncated, info
+
+    def render(self) -> tuple[Any, ...] | None:
+        """Return per row the slate last shown and what was done with it, as text or picture."""
         if self.render_mode is None:
             return None
-        return tuple(ansi(self.world, self.last_response, row) for row in range(self.num_envs))
+        return tuple(render_row(self.simulation, self.render_mode, b) for b in range(self.num_envs))
 
     def get_state(self) -> dict[str, AnyArray]:
         """Return an exact snapshot: arrays by name."""
@@ -171,7 +169,6 @@ class SlateVectorEnv(VectorEnv):
         """Go back to a snapshot of `get_state`; the next step is the same bits as it was then."""
         self.simulation.set_state(state)
         self._started = True
-        self.last_response = None
 
     def observe(self) -> dict[str, AnyArray]:
         """Return the present observation again (after `set_state`)."""
@@ -193,50 +190,29 @@ class SlateVectorEnv(VectorEnv):
             return
         self.simulation.begin(np.full(self.num_envs, _seed_or_entropy(seed), np.uint64), rows)
 
-    def _checked(self, actions: AnyArray) -> LongArray:
-        """Return the actions as (B, K) int64, or refuse them."""
-        shape = (self.num_envs, self.variant.slate_size)
-        array = np.asarray(actions)
-        count = self.variant.num_candidates
-        if array.shape != shape and not (shape[1] == 1 and array.shape == shape[:1]):
-            raise UsageError(f"actions have shape {array.shape}; they must be {shape}.")
-        if array.dtype.kind not in "iu":
-            raise UsageError(f"actions are {array.dtype}; they must be integer positions.")
-        if array.min() < 0 or array.max() >= count:
-            raise UsageError(
-                f"actions reach from {array.min()} to {array.max()}; positions must be in "
-                f"[0, {count})."
-            )
-        return np.ascontiguousarray(array.reshape(shape), dtype=np.int64)
-
-    def _info(self, response: Response | None = None) -> dict[str, Any]:
-        """Return the info of a step, or of a reset."""
-        info: dict[str, Any] = {}
-        if response is not None:
-            info = step_info(response)
+    def _privileged(self, info: dict[str, Any]) -> dict[str, Any]:
+        """Return the info with what only an oracle may know, if that was asked for."""
         if self.privileged:
             info["privileged"] = self.simulation.privileged()
         return info
 
 
-_STEP_KEYS = ("response", "slate", "user", "reward_terms")
+def render_row(simulation: Simulation, mode: str, row: int) -> Any:  # noqa: ANN401
+    """Return the last slate of a row: text (``ansi``) or a picture (H, W, 3) uint8."""
+    if mode == "ansi":
+        return simulation.ansi(row)
+    from slategym.envs.render_picture import draw_slate
+
+    return draw_slate(cast("Any", simulation).slate_view(row))
 
 
-def step_info(response: Response) -> dict[str, Any]:
-    """Return what a step's info tells of the response, as batched arrays."""
-    return {
-        "response": {
-            "click": response.click,
-            "watch": response.watch,
-            "minutes": response.minutes,
-            "rating": response.rating,
-        },
-        "slate": response.slate,
-        "user": response.user,
-        "reward_terms": {
-            term: response.terms[row] for row, term in enumerate(REWARD_TERMS)
-        },
-    }  # fmt: skip
+def check_render_mode(mode: str | None) -> None:
+    """Refuse an unknown render mode."""
+    if mode is not None and mode not in RENDER_MODES:
+        allowed = ", ".join(repr(word) for word in RENDER_MODES)
+        raise UsageError(
+            f"render_mode is {mode!r}; allowed: None, {allowed}.{nearest(str(mode), RENDER_MODES)}"
+        )
 
 
 def _seed_or_entropy(seed: int | None) -> int:
@@ -246,13 +222,3 @@ def _seed_or_entropy(seed: int | None) -> int:
     if seed < 0:
         raise UsageError(f"seed is {seed}; it must be a non-negative integer.")
     return int(seed) % 2**64
-
-
-def _check_words(users: str, render_mode: str | None, modes: Sequence[str]) -> None:
-    """Refuse an unknown split or render mode."""
-    if users not in SPLITS:
-        raise UsageError(
-            f"users is {users!r}; allowed: 'all', 'train', 'held_out'.{nearest(str(users), SPLITS)}"
-        )
-    if render_mode is not None and render_mode not in modes:
-        raise UsageError(f"render_mode is {render_mode!r}; allowed: None, 'ansi'.")

@@ -9,13 +9,21 @@ import gymnasium
 import numpy as np
 import pytest
 
-from slategym.envs.parts import Departure
-from slategym.envs.registry import as_world, get_variant, list_variants, register_variant
+from slategym.envs.parts_change import Mood
+from slategym.envs.parts_choice import LogitChoice, PositionChoice
+from slategym.envs.parts_leaving import Patience
+from slategym.envs.registry import (
+    get_variant,
+    list_variants,
+    register_variant,
+    variant_from_json,
+)
 from slategym.envs.single import SlateEnv
 from slategym.envs.tiny import tiny_world
-from slategym.envs.variant import OVERRIDES, Variant
+from slategym.envs.variant import Variant
 from slategym.envs.vector import SlateVectorEnv
 from slategym.envs.world import World
+from slategym.envs.worlds import as_world
 from slategym.errors import DataError, UsageError
 
 
@@ -27,14 +35,13 @@ def fresh_id() -> str:
 @pytest.mark.parametrize("variant_id", list_variants())
 def test_every_variant_survives_json(variant_id: str) -> None:
     variant = get_variant(variant_id)
-    assert Variant.from_json(json.loads(json.dumps(variant.to_json()))) == variant
+    assert variant_from_json(json.loads(json.dumps(variant.to_json()))) == variant
 
 
 def test_one_call_registers_both_faces() -> None:
     name = fresh_id()
-    register_variant(
-        Variant(id=name, slate_size=2, horizon=7, departure=Departure(patience=1e6, boredom=0))
-    )
+    easy = Patience(patience=1e6, boredom=0)
+    register_variant(Variant.standard(name, easy, slate_size=2, horizon=7))
     assert name in list_variants()
     env = gymnasium.make(name, num_candidates=9)
     assert env.action_space.nvec.tolist() == [9, 9]
@@ -66,25 +73,45 @@ def test_an_unknown_keyword_gives_the_nearest() -> None:
     with pytest.raises(UsageError, match="Did you mean 'num_candidates'"):
         gymnasium.make_vec("slategym/World-v0", num_envs=2, num_candidate=5)
     with pytest.raises(UsageError, match="no parameter 'satiation'"):
-        Variant.from_json({"id": "a/B-v0", "dynamics": {"satiation": 1}})
-    with pytest.raises(UsageError, match="no parameter 'dynamic'"):
-        Variant.from_json({"id": "a/B-v0", "dynamic": {}})
+        Variant.from_json({"id": "a/B-v0", "parts": [{"part": "satiation", "satiation": 1}]})
+    with pytest.raises(UsageError, match="no parameter 'part'. Did you mean 'parts'"):
+        Variant.from_json({"id": "a/B-v0", "part": []})
+    with pytest.raises(UsageError, match="unknown part 'satition'. Did you mean 'satiation'"):
+        Variant.from_json({"id": "a/B-v0", "parts": ["satition"]})
+    with pytest.raises(UsageError, match="unknown family 'wrld'. Did you mean 'world'"):
+        variant_from_json({"id": "a/B-v0", "family": "wrld"})
 
 
-@pytest.mark.parametrize("name", OVERRIDES)
+OTHER = {
+    "observation": "ids", "user_state": "language", "action": "discrete", "search": "approximate",
+    "drift": "both", "cold_start": (0.25, 0.5), "modalities": ("text",), "no_click_logit": 1.5,
+    "slate_size": 3, "num_candidates": 30, "horizon": 10, "candidates": "popular",
+    "choice": "prop_cascade", "response": "taste", "reward": "reward",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", Variant(id="a/B-v0").parameters)
 def test_every_parameter_can_be_overridden_by_its_own_name(name: str) -> None:
     variant = Variant(id="a/B-v0")
     value = variant.parameters[name]
-    changed = {
-        "observation": "ids",
-        "candidate_source": "popularity",
-        "no_click_logit": 1.5,
-        "slate_size": 3,
-        "num_candidates": 30,
-        "horizon": 10,
-    }.get(name, 0.25 if value != 0.25 else 0.5)
+    changed = OTHER.get(name, 0.25 if value != 0.25 else 0.5)
     assert variant.override(**{name: changed}).parameters[name] == changed
     assert variant.parameters[name] == value
+
+
+def test_parts_are_added_replaced_and_left_out() -> None:
+    variant = Variant(id="a/B-v0")
+    more = variant.override(parts=["mood", Patience(patience=1.0)], without=["interest_drift"])
+    assert more.find("mood") is not None
+    assert more.find("interest_drift") is None
+    assert more.parameters["patience"] == 1.0
+    assert more.override(mood_spread=2.0).parameters["mood_spread"] == 2.0
+    with pytest.raises(UsageError, match="needs part 'satiation'"):
+        more.override(parts=["boredom"], without=["satiation"])
+    with pytest.raises(UsageError, match="part 'mood' twice"):
+        Variant(id="a/B-v0", parts=(Mood(), Mood()))
+    with pytest.raises(UsageError, match="2 parts for choice"):
+        Variant(id="a/B-v0", parts=(LogitChoice(), PositionChoice()))
 
 
 @pytest.mark.parametrize(

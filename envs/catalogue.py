@@ -1,0 +1,12 @@
+"""The variants that come with slategym."""
+
+from slategym.envs.registry import register_variant
+from slategym.envs.variant import STANDARD_PARTS, Variant
+
+register_variant(
+    Variant(
+        id="slategym/World-v0",
+        description="Slates for users fitted from a log, who drift, tire of topics and leave.",
+        parts=STANDARD_PARTS,
+    )
+)

@@ -1,0 +1,139 @@
+"""What the user gives back for each item taken."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from slategym.envs.arrays import DoubleArray
+from slategym.envs.part import Part, number, register_part
+from slategym.envs.parts_choice import Numbers, logistic
+
+
+@dataclass(frozen=True)
+class Feedback(Part):
+    """A signal about an item taken; zero for every other item of the slate."""
+
+    slot = "feedback"
+
+
+@register_part
+@dataclass(frozen=True)
+class Watch(Feedback):
+    """Watched (read, listened to) fraction and minutes.
+
+    ``watch = logistic(watch_intercept + watch_scale * taste - watch_satiation * fatigue
+    - watch_clickbait * (clickbait - 1/2) + watch_noise * N(0, 1))`` in [0, 1], ``minutes =
+    watch * duration``. Fatigue is that of `Satiation`, 0 without it; clickbait in [0, 1] is
+    attraction beyond worth, see `slategym.envs.traits`.
+    """
+
+    name = "watch"
+    watch_scale: float = number(0.7, 0.0, 20.0, "slope of the watch fraction over taste")
+    watch_intercept: float = number(0.5, -20.0, 20.0, "logit of the fraction at taste zero")
+    watch_satiation: float = number(0.6, 0.0, 50.0, "logit lost per unit of fatigue")
+    watch_clickbait: float = number(0.0, 0.0, 50.0, "logit lost from clickbait 0 to 1")
+    watch_noise: float = number(0.5, 0.0, 10.0, "standard deviation of the fraction's logit")
+
+    def watch(
+        self, taste: Numbers, fatigue: Numbers, clickbait: Numbers, noise: DoubleArray
+    ) -> DoubleArray:
+        """Return watched fractions; all arguments have one shape."""
+        logit = self.watch_intercept + self.watch_scale * taste - self.watch_satiation * fatigue
+        logit = logit - self.watch_clickbait * (clickbait - 0.5)
+        return logistic(logit + self.watch_noise * noise)
+
+
+@register_part
+@dataclass(frozen=True)
+class Rating(Feedback):
+    """Rating in [0, 1].
+
+    ``rating = clip((value - rating_satiation * fatigue + rating_noise * N(0, 1) - low)
+    / (high - low), 0, 1)`` with the rating model's predicted value and the log's scale.
+    """
+
+    name = "rating"
+    rating_satiation: float = number(0.2, 0.0, 10.0, "value lost per unit of fatigue")
+    rating_noise: float = number(0.5, 0.0, 10.0, "standard deviation, on the log's scale")
+
+    def rating(
+        self, value: Numbers, fatigue: Numbers, noise: DoubleArray, low: float, high: float
+    ) -> DoubleArray:
+        """Return ratings in [0, 1]."""
+        raw = value - self.rating_satiation * fatigue + self.rating_noise * noise
+        return np.asarray(np.clip((raw - low) / (high - low), 0.0, 1.0))
+
+
+@register_part
+@dataclass(frozen=True)
+class Like(Feedback):
+    """A like: Bernoulli(``logistic(like_intercept + like_scale * taste - like_clickbait * c)``).
+
+    c is the item's clickbait in [0, 1]: what lured is liked less.
+    """
+
+    name = "like"
+    like_intercept: float = number(-1.0, -20.0, 20.0, "logit of a like at taste zero")
+    like_scale: float = number(1.0, 0.0, 20.0, "slope over taste")
+    like_clickbait: float = number(1.0, 0.0, 50.0, "logit lost from clickbait 0 to 1")
+
+    def probability(self, taste: Numbers, clickbait: Numbers) -> DoubleArray:
+        """Return the probability of a like."""
+        return logistic(
+            self.like_intercept + self.like_scale * taste - self.like_clickbait * clickbait
+        )
+
+
+@register_part
+@dataclass(frozen=True)
+class Skip(Feedback):
+    """A skip: the item was taken, and left before ``skip_below`` of it was watched."""
+
+    name = "skip"
+    skip_below: float = number(0.25, 0.0, 1.0, "watched fraction under which it is a skip")
+
+
+@register_part
+@dataclass(frozen=True)
+class Share(Feedback):
+    """A share: Bernoulli(``share_rate * watch``) for an item taken."""
+
+    name = "share"
+    share_rate: float = number(0.1, 0.0, 1.0, "probability at a fully watched item")
+
+
+@register_part
+@dataclass(frozen=True)
+class Purchase(Feedback):
+    """View, cart, purchase: what is viewed may be put in the cart, and then be bought.
+
+    ``P(cart) = logistic(cart_intercept + cart_scale * taste + need_pull * need
+    - price_weight * ln(price / reference))`` and, once in the cart, bought with
+    ``P = logistic(buy_intercept + buy_scale * taste - price_weight * ln(price / left))`` if the
+    price is at most ``left``, the money left. The reference is the catalogue's median price.
+    ``need`` is that of `Needs` for the item's topics, 0 without it. The money of a visit is
+    ``wallet_median * reference * exp(wallet_spread * N(0, 1))``; what is left carries over to the
+    next visit. (A funnel of conditional logits, as in Moe and Fader 2004, eq. 2.)
+    """
+
+    name = "purchase"
+    cart_intercept: float = number(-0.5, -20.0, 20.0, "logit of a cart at taste and need zero")
+    cart_scale: float = number(0.6, 0.0, 20.0, "slope over taste")
+    buy_intercept: float = number(0.0, -20.0, 20.0, "logit of buying what is in the cart")
+    buy_scale: float = number(0.4, 0.0, 20.0, "slope over taste")
+    need_pull: float = number(2.0, 0.0, 20.0, "logit per unit of need")
+    price_weight: float = number(0.8, 0.0, 20.0, "logit lost per e-fold of price")
+    wallet_median: float = number(4.0, 1e-3, 1e6, "median money of a visit, in median prices")
+    wallet_spread: float = number(0.5, 0.0, 5.0, "standard deviation of its logarithm")
+
+    def cart(self, taste: Numbers, need: Numbers, log_price: Numbers) -> DoubleArray:
+        """Return the probability of a cart; ``log_price`` is ln(price / reference)."""
+        logit = self.cart_intercept + self.cart_scale * taste + self.need_pull * need
+        return logistic(logit - self.price_weight * log_price)
+
+    def buy(self, taste: Numbers, price: Numbers, left: Numbers) -> DoubleArray:
+        """Return the probability that what is in the cart is bought."""
+        able = (left > 0) & (price <= left)
+        ratio = np.log(np.where(able, price / np.where(left > 0, left, 1.0), 1.0))
+        logit = self.buy_intercept + self.buy_scale * taste - self.price_weight * ratio
+        return np.where(able, logistic(logit), 0.0)
