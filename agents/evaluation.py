@@ -1,11 +1,9 @@
 """One episode per user of a batch, as a point of a learning curve."""
 
-from typing import Any
-
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from slategym.agents.policy import Policy
+from slategym.agents.policy import Policy, with_privileged
 
 
 def evaluate(policy: Policy, venv: VectorEnv, seed: int) -> dict[str, float]:
@@ -21,7 +19,7 @@ def evaluate(policy: Policy, venv: VectorEnv, seed: int) -> dict[str, float]:
     alive = np.ones(venv.num_envs, bool)
     total, length, clicks = np.zeros((3, venv.num_envs))
     while alive.any():
-        action = policy.act(_seen(policy, observation, info), rng)
+        action = policy.act(with_privileged(policy, observation, info), rng)
         observation, reward, terminated, truncated, info = venv.step(action)
         total += alive * reward
         length += alive
@@ -32,10 +30,3 @@ def evaluate(policy: Policy, venv: VectorEnv, seed: int) -> dict[str, float]:
         "length": float(length.mean()),
         "clicks": float(clicks.mean()),
     }
-
-
-def _seen(policy: Policy, observation: dict[str, Any], info: dict[str, Any]) -> dict[str, Any]:
-    """Return the observation, with the privileged click logit for a policy that declares it."""
-    if not getattr(policy, "privileged", False):
-        return observation
-    return observation | {"privileged_click_logit": info["privileged"]["click_logit"]}

@@ -8,13 +8,15 @@ from typing import Any, Protocol, cast, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from slategym.envs.protocol import AnyVariant
 from slategym.envs.world import World
 from slategym.errors import UsageError, nearest, unknown_name
 
 # Batched arrays of the ``ids`` encoding:
 #   user (B, Dp); history (B, H) item rows, I = padding, newest last;
 #   history_feedback (B, H, 3): present, value in [0, 1], recency in (0, 1];
-#   candidates (B, C) item rows; context (B, 6 + 2Z).
+#   candidates (B, C) item rows; context (B, 6 + 2Z + E);
+#   candidate_traits (B, C, X) and query (B, D) where the variant's parts give them.
 Observation = Mapping[str, NDArray[Any]]
 Slate = NDArray[np.int64]
 
@@ -23,9 +25,9 @@ Slate = NDArray[np.int64]
 class Policy(Protocol):
     """Chooses slates for a batch of users.
 
-    A policy may also declare ``privileged = True``: then whoever runs it copies
-    ``info["privileged"]["click_logit"]`` into the observation as ``privileged_click_logit``
-    ``(B, C)``. Such a policy is a reference, not a competitor.
+    A policy may also declare ``privileged = True``: then whoever runs it gives it the observation
+    of `with_privileged`. Such a policy is a reference, not a competitor. One that depends on the
+    task has a method ``for_variant(variant)`` that returns it for that task.
     """
 
     @property
@@ -49,6 +51,8 @@ POLICIES: dict[str, str] = {
     "cf-mmr": "slategym.agents.heuristics:MMRPolicy",
     "cf-rested": "slategym.agents.heuristics:CFRestPolicy",
     "oracle-myopic": "slategym.agents.heuristics:OracleMyopicPolicy",
+    "oracle-reward": "slategym.agents.oracles:MyopicOracle",
+    "oracle-planner": "slategym.agents.oracles:IndexPlanner",
 }
 
 
@@ -82,6 +86,27 @@ def make_policy(name: str, world: World, slate_size: int, **options: object) -> 
 
 
 _FIXED = ("world", "slate_size")
+
+
+def with_privileged(
+    policy: Policy, observation: Observation, info: Mapping[str, Any]
+) -> Observation:
+    """Return the observation as the policy may see it.
+
+    For a policy that declares ``privileged``, each array of ``info["privileged"]`` is added as
+    ``privileged_<name>``: ``privileged_click_logit``, ``_utility`` and ``_worth`` ``(B, C)`` in
+    natural-log odds and reward, and the hidden state of the users.
+    """
+    if not getattr(policy, "privileged", False):
+        return observation
+    told = info["privileged"]
+    return {**observation, **{f"privileged_{name}": array for name, array in told.items()}}
+
+
+def for_variant(policy: Policy, variant: AnyVariant) -> Policy:
+    """Return the policy for a task: itself, unless it says that it depends on the task."""
+    adapt = getattr(policy, "for_variant", None)
+    return cast("Policy", adapt(variant)) if callable(adapt) else policy
 
 
 def top_positions(scores: NDArray[Any], slate_size: int) -> Slate:

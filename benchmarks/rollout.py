@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slategym.agents.policy import Policy
+from slategym.agents.policy import Policy, for_variant, with_privileged
 from slategym.envs.vector import SlateVectorEnv
 from slategym.envs.world import World
 from slategym.errors import UsageError
@@ -99,8 +99,7 @@ def rollout(
 
     Args:
         policy: chooses a slate from an ``ids`` observation; with a true attribute
-            ``privileged`` it also gets ``observation["privileged_click_logit"]`` (B, C), the
-            simulator's own click logits, in natural-log odds: for reference rows only.
+            ``privileged`` it also sees the hidden state: for reference rows only.
         world: the world to simulate.
         users: number of user streams B.
         seed: first half of a user stream's name.
@@ -127,7 +126,8 @@ def rollout(
         users=split,
         privileged=privileged,
     )
-    return _run(policy, env, users, seed, privileged, progress or Silent())
+    chosen = for_variant(policy, env.variant)
+    return _run(chosen, env, users, seed, progress or Silent())
 
 
 def _run(
@@ -135,7 +135,6 @@ def _run(
     env: SlateVectorEnv,
     users: int,
     seed: int,
-    privileged: bool,
     progress: Progress,
 ) -> Trajectories:
     """Step the env until every first session has ended."""
@@ -145,7 +144,7 @@ def _run(
         reset()
     record = _Record(users)
     while record.alive.any():
-        seen = _with_privileged(observation, info) if privileged else observation
+        seen = with_privileged(policy, observation, info)
         rng = np.random.default_rng((_POLICY_STREAM, seed, record.steps))
         slate = np.asarray(policy.act(seen, rng))
         action = slate.reshape(env.action_space.shape)
@@ -154,13 +153,6 @@ def _run(
         if ended:
             progress.advance(STAGE, ended)
     return record.finish(policy.name, seed)
-
-
-def _with_privileged(
-    observation: Mapping[str, npt.NDArray[Any]], info: Mapping[str, Any]
-) -> dict[str, npt.NDArray[Any]]:
-    """Return the observation with the simulator's click logits (B, C) added."""
-    return {**observation, "privileged_click_logit": info["privileged"]["click_logit"]}
 
 
 class _Record:

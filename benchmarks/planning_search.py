@@ -1,0 +1,131 @@
+"""Weights of the index planner, found in the simulator by the cross-entropy method.
+
+Run by hand: ``python -m slategym.benchmarks.planning_search VARIANT`` prints them.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slategym.agents.oracles import IndexPlanner
+from slategym.benchmarks.planning_play import play
+from slategym.envs.registry import get_variant
+from slategym.envs.variant import Variant
+from slategym.envs.world import World
+from slategym.envs.worlds import as_world
+
+FloatArray = npt.NDArray[np.float64]
+
+# Users are tuned on under these seeds, and evaluated under others.
+SEARCH_SEED = 7_000
+
+
+def search(
+    world: World,
+    variant: Variant,
+    *,
+    users: int = 48,
+    population: int = 24,
+    generations: int = 12,
+    spread: float = 1.0,
+    seed: int = SEARCH_SEED,
+    start: dict[str, float] | None = None,
+) -> dict[str, float]:
+    """Return weights of `IndexPlanner` by the cross-entropy method (Rubinstein 1999).
+
+    Each generation draws weights from a normal distribution, plays ``users`` episodes with each,
+    all with the same users and luck, and moves mean and spread to those of the best quarter. In
+    the unit of the features, 1 is what an item of mean worth brings.
+
+    Args:
+        world: the world to plan in.
+        variant: the task.
+        users: user streams per weight vector; new ones in each generation.
+        population: weight vectors per generation.
+        generations: how many.
+        spread: first standard deviation, in mean worths of an item taken.
+        seed: of the draws and, plus the generation, of the users.
+        start: first mean; None: zero, which is the myopic oracle.
+    """
+    names = IndexPlanner(world, variant.slate_size, variant).features.weights
+    unit = _mean_worth(world, variant)
+    mean = np.array([(start or {}).get(name, 0.0) for name in names])
+    std = np.full(len(names), spread * unit)
+    rng = np.random.default_rng(seed)
+    for generation in range(generations):
+        drawn = mean + std * rng.standard_normal((population, len(names)))
+        drawn[0] = mean
+        score = scores(world, variant, drawn, users, seed + 1 + generation)
+        elite = drawn[np.argsort(-score)[: max(2, population // 4)]]
+        # A floor that shrinks keeps the spread from collapsing on the luck of one generation.
+        floor = 0.1 * unit * spread * (1.0 - generation / generations)
+        mean = 0.3 * mean + 0.7 * elite.mean(axis=0)
+        std = 0.3 * std + 0.7 * elite.std(axis=0) + floor
+    return {name: round(float(value), 4) for name, value in zip(names, mean, strict=True)}
+
+
+def scores(
+    world: World, variant: Variant, weights: FloatArray, users: int, seed: int
+) -> FloatArray:
+    """Return the mean return of each weight vector over the same user streams.
+
+    Args:
+        world: the world.
+        variant: the task.
+        weights: (P, W).
+        users: streams (seed, 0) .. (seed, users - 1).
+        seed: of the users.
+    """
+    policy = IndexPlanner(world, variant.slate_size, variant)
+    played = play(
+        _Held(policy, np.repeat(weights, users, axis=0)),
+        world,
+        variant,
+        users=users * len(weights),
+        seed=seed,
+        streams=np.tile(np.arange(users), len(weights)),
+    )
+    return played.returns.reshape(len(weights), users).mean(axis=1)
+
+
+class _Held:
+    """An index planner with weights of its own in every row."""
+
+    privileged = True
+
+    def __init__(self, policy: IndexPlanner, weights: FloatArray) -> None:
+        policy.vector = weights
+        self.name, self.act = policy.name, policy.act
+
+
+def _mean_worth(world: World, variant: Variant) -> float:
+    """Return the mean worth of a candidate at the start of an episode."""
+    from slategym.benchmarks.planning_play import make_task
+
+    _, info = make_task(world, variant, 256).reset(seed=SEARCH_SEED)
+    return max(float(np.abs(info["privileged"]["worth"]).mean()), 1e-6)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the weights of a variant."""
+    parser = argparse.ArgumentParser(
+        prog="python -m slategym.benchmarks.planning_search", description=__doc__
+    )
+    parser.add_argument("variant", help="a registered id")
+    parser.add_argument("--world", type=Path, help="a WORLD folder; the variant's own if absent")
+    parser.add_argument("--users", type=int, default=48, help="per weight vector")
+    parser.add_argument("--generations", type=int, default=12)
+    given: Any = parser.parse_args(arguments)
+    variant: Any = get_variant(given.variant)
+    world = as_world(given.world if given.world is not None else variant.world)
+    found = search(world, variant, users=given.users, generations=given.generations)
+    sys.stdout.write(f"{found}\n")
+
+
+if __name__ == "__main__":
+    main()
