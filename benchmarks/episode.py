@@ -87,23 +87,29 @@ def player(env: "SlateEnv", policy: str, run: Path | None) -> Act:
                 f"{env.variant.id} has no world: a run of `slategym train` cannot serve it."
             )
         return _classic(env, policy)
+    # Here, because a classic needs neither policies by name nor torch.
+    from slategym.agents.policy import for_variant, make_policy, with_privileged
+
     if run is not None:
         from slategym.agents.trained import load_agent
 
         chosen: Any = load_agent(run, env.world, slate_size=env.variant.slate_size)
     else:
-        from slategym.agents.policy import make_policy
-
-        chosen = make_policy(policy, env.world, env.variant.slate_size)
+        chosen = for_variant(make_policy(policy, env.world, env.variant.slate_size), env.variant)
 
     def act(observation: Mapping[str, Any], info: Mapping[str, Any], rng: Any) -> Any:  # noqa: ANN401
-        seen = {key: np.asarray(value)[None] for key, value in observation.items()}
-        if getattr(chosen, "privileged", False):
-            seen["privileged_click_logit"] = info["privileged"]["click_logit"][None]
+        seen = with_privileged(chosen, _batch_of_one(observation), _batch_of_one(info))
         slate = np.asarray(chosen.act(seen, rng))[0]
         return slate if slate.size > 1 else slate[0]
 
     return act
+
+
+def _batch_of_one(value: Any) -> Any:  # noqa: ANN401
+    """Return nested arrays of one user with the leading axis B."""
+    if isinstance(value, Mapping):
+        return {key: _batch_of_one(entry) for key, entry in value.items()}
+    return np.asarray(value)[None]
 
 
 def policies_for(variant: "AnyVariant") -> tuple[str, ...]:
