@@ -32,7 +32,7 @@ def test_five_lines_are_a_new_task(tmp_path: Path) -> None:
     path = write(
         tmp_path,
         """\
-        id: acme/Impatient-v0
+        id: filetest/Impatient-v0
         base: slategym/World-v0
         set:
           patience: 2
@@ -40,14 +40,14 @@ def test_five_lines_are_a_new_task(tmp_path: Path) -> None:
         """,
     )
     (variant,) = load_variants(path)
-    assert variant.id == "acme/Impatient-v0"
+    assert variant.id == "filetest/Impatient-v0"
     assert variant.parameters["patience"] == 2.0
     assert variant.slate_size == 3
     assert variant.description == "slategym/World-v0 with patience = 2, slate_size = 3."
     base = get_variant("slategym/World-v0").parameters
     changed = {name for name, value in variant.parameters.items() if base[name] != value}
     assert changed == {"patience", "slate_size"}
-    assert "acme/Impatient-v0" not in list_variants()
+    assert "filetest/Impatient-v0" not in list_variants()
 
 
 def test_parts_are_added_exchanged_and_left_out(tmp_path: Path) -> None:
