@@ -18,10 +18,11 @@ _WAYS = {
     "global_rate": "Global rate",
 }
 _TONES = {"good": "good", "fair": "fair", "poor": "poor", "open": "not judged"}
+# What the parts are by, and what the first column of their table holds.
 _SLICES = {
-    "item_popularity": "By how often the item was rated",
-    "user_activity": "By how active the user is",
-    "topic": "By topic",
+    "item_popularity": ("By how often the item was rated", "Public rows of the item"),
+    "user_activity": ("By how active the user is", "Public rows of the user"),
+    "topic": ("By topic", ""),
 }
 
 
@@ -140,7 +141,7 @@ def _judged(title: str, part: Mapping[str, Any], about: str) -> str:
     for name, label in _WAYS.items():
         way, skill = part["ways"][name], part["skill"].get(name)
         auc = "n/a" if way["auc"] is None else f"{way['auc']:.3f}"
-        better = "" if skill is None else f"{span(skill['log_loss'], 1, 100)} %"
+        better = "" if skill is None else f"{span(skill['log_loss'], 1, 100)}\N{NO-BREAK SPACE}%"
         rows.append(
             [
                 label,
@@ -168,7 +169,7 @@ def _judged(title: str, part: Mapping[str, Any], about: str) -> str:
     return (
         f'<section><h2>{escape(title)}</h2><p class="note">{escape(about)} {part["rows"]:,} rows '
         f"of {part['users']:,} users, {percent(part['positive_rate'])} positive.</p>"
-        f'{_table(head, rows, 0)}<div class="grid"><figure><h3>Reliability</h3>{plot}'
+        f'{_table(head, rows, 0)}<div class="grid judged"><figure><h3>Reliability</h3>{plot}'
         f"<figcaption>{escape(line)}</figcaption></figure>{_slices(part['slices'])}</div></section>"
     )
 
@@ -197,11 +198,10 @@ def _slices(parts: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
             ]
             for entry in entries
         ]
-        head = ("", "Rows", "Predicted", "Observed", f"Gap, ±{most:.2f}", "ECE")
+        title, first = _SLICES[name]
+        head = (first, "Rows", "Predicted", "Observed", f"Gap, ±{most:.2f}", "ECE")
         opened = " open" if name == "item_popularity" else ""
-        made.append(
-            f"<details{opened}><summary>{_SLICES[name]}</summary>{_table(head, rows)}</details>"
-        )
+        made.append(f"<details{opened}><summary>{title}</summary>{_table(head, rows)}</details>")
     return f"<div><h3>In parts</h3>{''.join(made)}</div>" if made else ""
 
 
@@ -212,7 +212,7 @@ def _distributions(card: Mapping[str, Any]) -> str:
         series = {
             "log": values["real"],
             f"simulated, noise {values['emitted']['noise']:g}": values["emitted"]["histogram"],
-            f"with fitted noise {values['fitted']['noise']:g}": values["fitted"]["histogram"],
+            f"with fitted noise {values['fitted']['noise']:.2g}": values["fitted"]["histogram"],
         }
         said = (
             f"Total variation {span(values['emitted']['tv'])} and {span(values['fitted']['tv'])}; "
@@ -226,24 +226,37 @@ def _distributions(card: Mapping[str, Any]) -> str:
         )
     if "missing" not in card["sequences"]:
         parts.append(_sequences(card))
-    told = [
-        f"<li>Responses to the same items: AUC {span(part['auc'], 3)} "
-        f"({part['real']:,} real, {part['simulated']:,} simulated).</li>"
-        if name == "responses"
-        else f"<li>Five items in a row: AUC {span(part['auc'], 3)} "
-        f"({part['real']:,} real, {part['simulated']:,} simulated).</li>"
-        for name, part in pair.items()
-        if "missing" not in part
-    ]
+    told = _told_apart(pair)
     if told:
-        parts.append(
-            '<div><h3>Real or simulated?</h3><p class="note">A classifier is taught to tell them '
-            "apart and judged on users it has not seen; .5 is guessing.</p>"
-            f"<ul>{''.join(told)}</ul></div>"
-        )
+        parts.append(told)
     if not parts:
         return _gone("Distributions", card["sequences"])
     return f'<section><h2>Distributions</h2><div class="grid">{"".join(parts)}</div></section>'
+
+
+def _told_apart(pair: Mapping[str, Any]) -> str:
+    """Return the table of how well a classifier tells real from simulated, "" if unknown."""
+    names = {"responses": "Responses to the same items", "sequences": "Five items in a row"}
+    rows = [
+        [
+            names[name],
+            span(part["auc"]),
+            "n/a" if part["chance"] is None else f"{part['chance']:.3f}",
+            f"{part['real']:,}",
+            f"{part['simulated']:,}",
+        ]
+        for name, part in pair.items()
+        if "missing" not in part
+    ]
+    if not rows:
+        return ""
+    about = (
+        "A classifier is taught to tell them apart and judged on users it has not seen; .5 is "
+        "guessing. By chance: 19 of 20 AUCs are below, if nothing differs."
+    )
+    head = ("", "AUC", "By chance", "Real", "Simulated")
+    table = _table(head, rows)
+    return f'<div><h3>Real or simulated?</h3><p class="note">{about}</p>{table}</div>'
 
 
 def _sequences(card: Mapping[str, Any]) -> str:

@@ -48,6 +48,7 @@ GRID: dict[str, dict[str, float]] = {
         "interest_drift": 0.15,
     },
 }
+_STAGE = "rank policies under other dynamics"
 _STREAM = 0xCA2D  # keeps a policy's own draws apart from any other use of (seed, step)
 
 
@@ -96,21 +97,17 @@ def rank_stability(
     split = "held_out" if (world.users["split"] == "held_out").any() else "all"
     table: dict[str, FloatArray] = {}
     owners = np.zeros(users, dtype=np.int64)
-    with stage(told, "rank policies under other dynamics", len(kept) * len(policies)):
+    with stage(told, _STAGE, len(kept) * len(policies)):
         for name, change in kept.items():
             rows = []
             for policy in policies:
                 returns, owners = _returns(world, policy, variant, split, users, seed, change)
                 rows.append(returns)
-                told.advance("rank policies under other dynamics")
+                told.advance(_STAGE)
             table[name] = np.stack(rows)  # (P, B)
-    return _summary(
-        table, kept, list(policies), UserBootstrap(owners, replicates=draws, seed=seed)
-    ) | {
-        "variant": variant,
-        "users": users,
-        "left_out": sorted(set(grid) - set(kept)),
-    }
+    bootstrap = UserBootstrap(owners, replicates=draws, seed=seed)
+    said = {"variant": variant, "users": users, "left_out": sorted(set(grid) - set(kept))}
+    return said | _summary(table, kept, list(policies), bootstrap)
 
 
 def _returns(

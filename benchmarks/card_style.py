@@ -38,18 +38,19 @@ th, td { padding: 7px 10px; text-align: right; border-bottom: 1px solid var(--li
 th { color: var(--muted); font-weight: 600; font-size: .8rem; white-space: normal;
   vertical-align: bottom; min-width: 64px; }
 th:first-child, td:first-child { text-align: left; }
-td:first-child { white-space: normal; min-width: 120px; }
+td:first-child { white-space: normal; min-width: 96px; }
 tr:last-child td { border-bottom: 0; }
 tr.first td { background: var(--tint); font-weight: 600; }
 td small { color: var(--muted); margin-left: 5px; font-weight: 400; }
 .grid { display: grid; gap: 8px 32px; align-items: start;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); }
+@media (min-width: 900px) { .grid.judged { grid-template-columns: 330px 1fr; } }
 figure { margin: 0; min-width: 0; } .grid > div { min-width: 0; }
 details { margin: 0 0 10px; } summary { cursor: pointer; padding: 4px 0; font-weight: 550; }
 svg { display: block; width: 100%; height: auto; }
 svg text { fill: var(--muted); font-size: 12px; }
-svg.strip { width: 150px; margin-left: auto; }
-.grid path.grid, path.grid { stroke: var(--line); fill: none; }
+svg.strip { width: 130px; margin-left: auto; }
+path.grid { stroke: var(--line); fill: none; }
 path.ideal { stroke: var(--muted); stroke-dasharray: 4 3; fill: none; }
 path.whisker { stroke: var(--accent); stroke-width: 1.6; fill: none; opacity: .7; }
 circle.dot { fill: var(--accent); }

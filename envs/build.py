@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import slategym
+from slategym.cf_baselines.factorization import RatingModel
 from slategym.cf_baselines.interactions import Interactions, Split, split_random
 from slategym.encoders.base import Encoder, make_encoder
 from slategym.encoders.catalog import MODALITIES, Catalog
@@ -120,47 +121,52 @@ def _make(
         "item_attributes": extra.about,
     }
     models = fit_models(log, split, content, settings["factors"], seed, progress)
-    hidden = models.simulator
     topics, topic_names = build_tables.topic_table(catalog, content, seed)
     scale = (0.0, 1.0) if log.implicit else (float(log.values.min()), float(log.values.max()))
     side = public_side(log, split.train, content, models.public, topics, scale, HISTORY)
     minutes = build_tables.durations(catalog)
     profile, user_text = _profile_vectors(profiles, log.user_ids, encoders, progress)
+    info = WorldInfo(
+        **_about(catalog, log, models, extra),
+        name=settings["name"],
+        no_click_logit=no_click_logit(models, seed),
+        value_low=scale[0],
+        value_high=scale[1],
+        blocks=side.blocks,
+        topic_names=topic_names,
+        content_spread=tuple(fused.spread[: content.shape[1]].tolist()),
+        provenance=provenance,
+    )
     return World(
-        info=WorldInfo(
-            **_about(catalog, log, models, extra),
-            name=settings["name"],
-            no_click_logit=no_click_logit(models, seed),
-            value_low=scale[0],
-            value_high=scale[1],
-            blocks=side.blocks,
-            topic_names=topic_names,
-            content_spread=tuple(fused.spread[: content.shape[1]].tolist()),
-            provenance=provenance,
-        ),
+        info=info,
         items=build_tables.item_table(catalog, minutes, side.popularity, log.item_counts()),
         users=build_tables.user_table(
             log, split.train, profiles, settings["held_out_users"], seed
         ),
-        **side.arrays,
-        item_factors=hidden.item_factors,
-        item_bias=hidden.item_bias,
-        user_factors=hidden.user_factors,
-        user_std=hidden.user_std,
-        user_bias=hidden.user_bias,
         item_topics=topics,
         item_duration=minutes,
-        user_profile=profile,
-        item_text=vectors.vectors.get("text"),
-        item_image=vectors.vectors.get("image"),
-        item_audio=vectors.vectors.get("audio"),
-        user_text=user_text,
         item_price=extra.price,
         item_time=extra.time,
         item_creator=extra.creator,
+        user_profile=profile,
+        user_text=user_text,
+        **side.arrays,
+        **_hidden_arrays(models.simulator),
+        **{f"item_{modality}": array for modality, array in vectors.vectors.items()},
         **log_arrays(log, split),
         thumbnails=build_tables.thumbnails(catalog, progress),
     )  # fmt: skip
+
+
+def _hidden_arrays(simulator: RatingModel) -> dict[str, AnyArray]:
+    """Return the simulator's own side, which agents do not see."""
+    return {
+        "item_factors": simulator.item_factors,
+        "item_bias": simulator.item_bias,
+        "user_factors": simulator.user_factors,
+        "user_std": simulator.user_std,
+        "user_bias": simulator.user_bias,
+    }
 
 
 def log_arrays(log: Interactions, split: Split) -> dict[str, AnyArray]:

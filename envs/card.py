@@ -83,30 +83,16 @@ def world_card(
     }
     with stage(told, "judge held-out rows"):
         rows = judged_rows(world, seed)
-        card["held_out_rows"] = (
-            _missing("the world has no test rows")
-            if rows is None
-            else _judge(rows, world, draws, seed)
-        )
+        card["held_out_rows"] = _judge(rows, world, draws, seed, "the world has no test rows")
     with stage(told, "refit without the held-out users and judge their later rows"):
         held, why = _held(world, seed)
-        card["held_out_users"] = (
-            _missing(why) if held is None else _judge(held.rows, world, draws, seed)
-        )
+        judged = None if held is None else held.rows
+        card["held_out_users"] = _judge(judged, world, draws, seed, why)
     with stage(told, "compare values and sequences"):
         card |= _compared(world, held, why, seed, draws, sessions, variant)
     with stage(told, "reweight the log by popularity"):
-        try:
-            card["selection"] = selection_sensitivity(world, draws=draws, seed=seed)
-        except DataError as error:
-            card["selection"] = _missing(str(error))
-    card["statements"] = {
-        "assumed": list(world.info.assumptions),
-        "not_learned": list(NOT_LEARNED),
-        "selection_bias": NOT_VALIDATED,
-        "judged": _judged_statement(world, implicit=log.implicit),
-    }
-    return card
+        card["selection"] = _reweighted(world, draws, seed)
+    return card | {"statements": _statements(world, implicit=log.implicit)}
 
 
 def _about(world: World) -> dict[str, Any]:
@@ -144,22 +130,30 @@ def _held(world: World, seed: int) -> tuple[Held | None, str]:
     return held, "no user is held out, or none of them has two rows"
 
 
-def _judge(rows: Judged, world: World, draws: int, seed: int) -> dict[str, Any]:
-    """Return scores, calibration and slices of judged rows."""
+def _reweighted(world: World, draws: int, seed: int) -> dict[str, Any]:
+    """Return the sensitivity to the selection of the log, or why it cannot be measured."""
+    try:
+        return selection_sensitivity(world, draws=draws, seed=seed)
+    except DataError as error:
+        return _missing(str(error))
+
+
+def _judge(rows: Judged | None, world: World, draws: int, seed: int, why: str) -> dict[str, Any]:
+    """Return scores, calibration and slices of judged rows; ``why`` there are none."""
+    if rows is None:
+        return _missing(why)
     clusters = Clusters(rows.users, draws, seed)
     activity = np.asarray(world.users["n_ratings"])[rows.users]
     popularity = world.item_popularity[rows.items]
-    deciles = quantile_groups(popularity, DECILES, "public rows")
+    groups = {
+        "item_popularity": quantile_groups(popularity, DECILES),
+        "user_activity": quantile_groups(activity, ACTIVITIES),
+        "topic": _topics(rows, world),
+    }
     return {
         **score_ways(rows, clusters),
         "calibration": calibration(rows, clusters, seed),
-        "slices": {
-            "item_popularity": slices(rows, deciles, clusters),
-            "user_activity": slices(
-                rows, quantile_groups(activity, ACTIVITIES, "public rows"), clusters
-            ),
-            "topic": slices(rows, _topics(rows, world), clusters),
-        },
+        "slices": {name: slices(rows, masks, clusters) for name, masks in groups.items()},
     }
 
 
@@ -201,7 +195,7 @@ def _told_apart(real: Sequences, simulated: Sequences, world: World, seed: int) 
     """Return how well sequences of the log are told from those of the simulator."""
     first, groups = twosample.sequence_examples(real, world, seed, 0)
     second, others = twosample.sequence_examples(simulated, world, seed, real.count)
-    return twosample.classifier_auc(first, second, (groups, others), seed)
+    return twosample.classifier_auc(first, [second], (groups, others), seed)
 
 
 def _emitted_noise(variant: str) -> float:
@@ -211,15 +205,22 @@ def _emitted_noise(variant: str) -> float:
     return float(get_variant(variant).parameters.get("rating_noise", 0.0))
 
 
-def _judged_statement(world: World, *, implicit: bool) -> list[str]:
-    """Return what was judged, and what was not."""
-    said = [
+def _statements(world: World, *, implicit: bool) -> dict[str, Any]:
+    """Return what was assumed and not learned, and what was judged."""
+    judged = [
         "Held-out rows judge the public model that is in the world. The simulator's own factors "
         "were fitted on all rows, so no row of the log can judge them; held-out users judge a "
         "model of the same kind, fitted without them.",
     ]
     if implicit:
-        said.append("The log has no negatives: they were sampled among items a user never touched.")
+        judged.append(
+            "The log has no negatives: they were sampled among items a user never touched."
+        )
     if world.info.synthetic:
-        said.append("The world is generated: the card says how well a generator was recovered.")
-    return said
+        judged.append("The world is generated: the card says how well a generator was recovered.")
+    return {
+        "assumed": list(world.info.assumptions),
+        "not_learned": list(NOT_LEARNED),
+        "selection_bias": NOT_VALIDATED,
+        "judged": judged,
+    }

@@ -11,6 +11,11 @@ Finding = dict[str, str]
 _CALIBRATED, _ROUGHLY = 0.01, 0.03  # calibration error above that of perfect probabilities
 _TOLD_APART = 0.65  # AUC from which real and simulated are told apart clearly
 _CLOSE, _NEAR = 0.05, 0.15  # total variation
+_PARTS = {
+    "item_popularity": "items with {} public rows",
+    "user_activity": "users with {} public rows",
+    "topic": "topic {!r}",
+}
 _STABLE, _SHAKY = 0.8, 0.6  # Kendall's tau
 
 
@@ -45,13 +50,14 @@ def span(value: Mapping[str, float | None], digits: int = 3, scale: float = 1.0)
         return "n/a"
     text = f"{scale * estimate:.{digits}f}"
     if low is not None and high is not None:
-        text += f" [{scale * low:.{digits}f}, {scale * high:.{digits}f}]"
+        ends = f"[{scale * low:.{digits}f}, {scale * high:.{digits}f}]"
+        text += "\N{NO-BREAK SPACE}" + ends.replace(" ", "\N{NO-BREAK SPACE}")
     return text.replace("-", "\N{MINUS SIGN}")
 
 
 def percent(share: float) -> str:
     """Return a share as ``59.1 %``."""
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 
 
 def _likelihood(part: Mapping[str, Any], where: str) -> _Said:
@@ -59,13 +65,14 @@ def _likelihood(part: Mapping[str, Any], where: str) -> _Said:
         yield f"Likelihood on {where}", f"Not judged: {part['missing']}.", "open"
         return
     skill = part["skill"]["user_item_bias"]["log_loss"]
+    blind = part["skill"]["global_rate"]["log_loss"]
     low, high = skill["low"], skill["high"]
     sure = low is not None and high is not None
     tone = "good" if sure and low > 0 else "poor" if sure and high < 0 else "fair"
     yield (
         f"Likelihood on {where}",
-        f"Log loss is {span(skill, 1, 100)} % below that of user and item biases, and "
-        f"{span(part['skill']['global_rate']['log_loss'], 1, 100)} % below the global rate "
+        f"Log loss is {span(skill, 1, 100)}\N{NO-BREAK SPACE}% below that of user and item "
+        f"biases, and {span(blind, 1, 100)}\N{NO-BREAK SPACE}% below that of the global rate "
         f"({part['rows']:,} rows of {part['users']:,} users).",
         tone,
     )
@@ -89,7 +96,7 @@ def _worst_slice(part: Mapping[str, Any]) -> _Said:
     if "missing" in part:
         return
     flat = [
-        (kind.replace("_", " "), entry)
+        (_PARTS[kind].format(entry["name"]), entry)
         for kind, entries in part["slices"].items()
         for entry in entries
         if entry["gap"]["low"] is not None and entry["gap"]["low"] * entry["gap"]["high"] > 0
@@ -104,11 +111,11 @@ def _worst_slice(part: Mapping[str, Any]) -> _Said:
                 "good",
             )
         return
-    kind, worst = max(flat, key=lambda pair: abs(pair[1]["gap"]["estimate"]))
+    named, worst = max(flat, key=lambda pair: abs(pair[1]["gap"]["estimate"]))
     yield (
         "Calibration in parts",
         f"{len(flat)} of {total} parts are off by more than chance (1 in 20 would be by chance). "
-        f"Furthest off: {kind} {worst['name']!r}, predicted {percent(worst['predicted'])}, "
+        f"Furthest off: {named}, predicted {percent(worst['predicted'])}, "
         f"observed {percent(worst['observed'])}.",
         "good" if len(flat) <= max(1, round(total / 20)) else "fair",
     )
@@ -131,36 +138,41 @@ def _near(distance: float) -> str:
     return "good" if distance <= _CLOSE else "fair" if distance <= _NEAR else "poor"
 
 
-def _told(auc: Mapping[str, float | None]) -> str:
+def _told(part: Mapping[str, Any]) -> str:
     """Return the tone of a classifier's AUC."""
-    estimate, low = auc["estimate"], auc["low"]
-    if estimate is None or low is None:
+    estimate, chance = part["auc"]["estimate"], part["chance"]
+    if estimate is None or chance is None:
         return "open"
-    return "good" if low <= 0.5 else "fair" if estimate < _TOLD_APART else "poor"
+    return "good" if estimate <= chance else "fair" if estimate < _TOLD_APART else "poor"
+
+
+def _by_chance(part: Mapping[str, Any]) -> str:
+    """Return what an AUC is to be held against."""
+    if part["chance"] is None:
+        return " (too few users to tell)"
+    return f"; where nothing differs, 19 of 20 are below {part['chance']:.2f}"
 
 
 def _responses(part: Mapping[str, Any]) -> _Said:
     if "missing" in part:
         return
-    few = " (too few users to tell)" if part["auc"]["estimate"] is None else ""
     yield (
         "Real or simulated: responses",
         f"Shown the same items, a classifier tells real users' responses from simulated ones "
-        f"with AUC {span(part['auc'], 2)}{few}; .5 is indistinguishable.",
-        _told(part["auc"]),
+        f"with AUC {span(part['auc'], 2)}{_by_chance(part)}.",
+        _told(part),
     )
 
 
 def _sequences(part: Mapping[str, Any]) -> _Said:
     if "missing" in part:
         return
-    few = " (too few users to tell)" if part["auc"]["estimate"] is None else ""
     yield (
         "Real or simulated: sequences",
         f"Five items in a row that were liked are told from five simulated clicks with AUC "
-        f"{span(part['auc'], 2)}{few}. What is shown is assumed here, slates by popularity, and "
-        "so are satiation and leaving.",
-        _told(part["auc"]),
+        f"{span(part['auc'], 2)}{_by_chance(part)}. What is shown is assumed here, slates by "
+        "popularity, and so are satiation and leaving.",
+        _told(part),
     )
 
 

@@ -271,14 +271,12 @@ def slices(
     return found
 
 
-def quantile_groups(values: npt.NDArray[np.number], count: int, what: str) -> dict[str, BoolArray]:
-    """Return masks (N,) of about equal size by a value of each row, named by its range."""
-    parts = equal_mass_bins(np.asarray(values, dtype=np.float64), count)
+def quantile_groups(values: npt.NDArray[np.number], count: int) -> dict[str, BoolArray]:
+    """Return masks (N,) of about equal size by a value of each row, named by their range."""
     groups = {}
-    for part in parts:
+    for part in equal_mass_bins(np.asarray(values, dtype=np.float64), count):
         low, high = values[part].min(), values[part].max()
         mask = np.zeros(len(values), dtype=np.bool_)
         mask[part] = True
-        span = f"{low:g}" if low == high else f"{low:g} to {high:g}"
-        groups[f"{span} {what}"] = mask
+        groups[f"{low:g}" if low == high else f"{low:g} to {high:g}"] = mask
     return groups

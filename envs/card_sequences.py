@@ -4,7 +4,7 @@ Letters: N events, G sequences (users of the log, sessions of the simulator), I 
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +12,11 @@ from slategym.envs.arrays import DoubleArray, FloatArray, IntArray, LongArray
 from slategym.envs.world import World
 from slategym.errors import UsageError
 
+if TYPE_CHECKING:
+    from slategym.envs.vector import SlateVectorEnv
+
 CANDIDATES = 100
+_STREAM = 0x5E9  # keeps these draws apart from any other use of the seed
 _PRIOR_COUNT = 1.0  # added to each item's count where slates are drawn by popularity
 
 
@@ -99,38 +103,38 @@ def simulated_sequences(
         num_candidates=min(CANDIDATES, world.n_items),
         **changes,
     )
-    rng = np.random.default_rng((0x5E9, seed))
-    weight = np.append(np.log(world.item_popularity + _PRIOR_COUNT), -np.inf)
-    observation, _ = env.reset(seed=seed)
-    alive = np.ones(sessions, dtype=np.bool_)
-    owners: list[LongArray] = []
-    clicked: list[IntArray] = []
-    shape = env.action_space.shape
-    if shape is None:
+    if env.action_space.shape is None:
         raise UsageError(f"variant {variant!r} does not take slates.")
-    slots = int(np.prod(shape[1:]))
-    while alive.any():
-        # Gumbel noise on log weights draws without replacement (Efraimidis and Spirakis 2006).
-        score = weight[observation["candidates"]] + rng.gumbel(
-            size=(sessions, env_candidates(observation))
-        )
-        slate = np.argsort(-score, axis=1, kind="stable")[:, :slots]
-        observation, _, ended, cut, info = env.step(slate.reshape(shape))
-        shown = np.asarray(info["slate"]).reshape(sessions, -1)
-        click = (np.asarray(info["response"]["click"]).reshape(shown.shape) > 0) & (shown >= 0)
-        row, slot = np.nonzero(click & alive[:, None])
-        owners.append(row)
-        clicked.append(shown[row, slot].astype(np.int32))
-        alive &= ~(ended | cut)
-    owner, items = np.concatenate(owners), np.concatenate(clicked)
+    owner, items = _clicks(env, np.log(world.item_popularity + _PRIOR_COUNT), seed)
     order = np.argsort(owner, kind="stable")
     found, number = np.unique(owner[order], return_inverse=True)
     return Sequences(number.astype(np.int64), items[order], len(found))
 
 
-def env_candidates(observation: dict[str, Any]) -> int:
-    """Return how many candidates an observation lists."""
-    return int(np.asarray(observation["candidates"]).shape[1])
+def _clicks(env: "SlateVectorEnv", weight: FloatArray, seed: int) -> tuple[LongArray, IntArray]:
+    """Return row and item of every click of the first session of each row, in order of steps.
+
+    Gumbel noise on log weights (I,) draws without replacement (Efraimidis and Spirakis 2006).
+    """
+    rng = np.random.default_rng((_STREAM, seed))
+    shape = env.action_space.shape or ()
+    slots = int(np.prod(shape[1:]))
+    padded = np.append(weight, -np.inf)
+    observation, _ = env.reset(seed=seed)
+    alive = np.ones(env.num_envs, dtype=np.bool_)
+    owners, clicked = [np.zeros(0, np.int64)], [np.zeros(0, np.int32)]
+    while alive.any():
+        candidates = np.asarray(observation["candidates"])
+        score = padded[candidates] + rng.gumbel(size=candidates.shape)
+        slate = np.argsort(-score, axis=1, kind="stable")[:, :slots]
+        observation, _, ended, cut, info = env.step(slate.reshape(shape))
+        shown = np.asarray(info["slate"]).reshape(env.num_envs, -1)
+        click = (np.asarray(info["response"]["click"]).reshape(shown.shape) > 0) & (shown >= 0)
+        row, slot = np.nonzero(click & alive[:, None])
+        owners.append(row)
+        clicked.append(shown[row, slot].astype(np.int32))
+        alive &= ~(ended | cut)
+    return np.concatenate(owners), np.concatenate(clicked)
 
 
 def topic_mass(items: IntArray | LongArray, topics: FloatArray) -> DoubleArray:

@@ -3,10 +3,12 @@
 Letters: N examples, P features, G users or sequences, L events of a sequence.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from scipy.special import expit
+from scipy.stats import rankdata
 
 from slategym.cf_baselines.logistic import area_under_curve
 from slategym.envs.arrays import BoolArray, DoubleArray, IntArray, LongArray
@@ -21,10 +23,15 @@ LEAST_ROWS = 6  # of a user whose responses are judged
 _RIDGES = (1.0, 10.0, 100.0)
 _TOPICS = 8
 _DRAWS = 500
+_DEALS = 60
+_COPIES = 4
 
 
 def classifier_auc(
-    real: DoubleArray, simulated: DoubleArray, groups: tuple[LongArray, LongArray], seed: int
+    real: DoubleArray,
+    simulated: Sequence[DoubleArray],
+    groups: tuple[LongArray, LongArray],
+    seed: int,
 ) -> dict[str, Any]:
     """Return the AUC with which a classifier tells two sets of examples apart.
 
@@ -36,35 +43,66 @@ def classifier_auc(
 
     Args:
         real: (N, P) features of real examples.
-        simulated: (N', P) of simulated ones.
+        simulated: (N', P) of simulated ones, once or more: AUCs against each are averaged, for
+            one simulation is as much a matter of luck as one log.
         groups: the user or sequence of each example, (N,) and (N',); examples with the same
             number stay together.
         seed: of folds and resamples.
 
     Returns:
-        ``auc`` with its interval, ``real`` and ``simulated`` counts.
+        ``auc`` with its interval, ``chance``, the AUC below which 95 % fall when who is real is
+        dealt at random, and the ``real`` and ``simulated`` counts.
     """
-    x = np.concatenate([real, simulated])
-    label = np.concatenate([np.ones(len(real)), np.zeros(len(simulated))])
-    group = np.concatenate(groups)
-    found, place = np.unique(group, return_inverse=True)
-    said: dict[str, Any] = {"real": len(real), "simulated": len(simulated)}
-    if len(found) < 2 * FOLDS or min(len(real), len(simulated)) < 2 * FOLDS:
-        return said | {"auc": interval(np.nan, np.zeros(0))}
+    found, place = np.unique(np.concatenate(groups), return_inverse=True)
+    said: dict[str, Any] = {"real": len(real), "simulated": len(simulated[0])}
+    if len(found) < 2 * FOLDS or min(len(real), len(simulated[0])) < 2 * FOLDS:
+        return said | {"auc": interval(np.nan, np.zeros(0)), "chance": None}
     rng = np.random.default_rng((seed, 21))
     fold = rng.permutation(np.arange(len(found)) % FOLDS)[place]
+    weights = rng.multinomial(len(found), np.full(len(found), 1 / len(found)), size=_DRAWS)
+    label = np.concatenate([np.ones(len(real)), np.zeros(len(simulated[0]))])
+    estimates, drawn, dealt = [], [], []
+    for copy in simulated:
+        x = np.concatenate([real, copy])
+        score = _judged_scores(x, label, fold)
+        estimates.append(area_under_curve(score, label))
+        drawn.append([_weighted_auc(score, label, weight[place]) for weight in weights])
+        for _ in range(max(1, _DEALS // len(simulated))):
+            other = _dealt(label, place, len(found), rng)
+            dealt.append(area_under_curve(_judged_scores(x, other, fold), other))
+    return said | {
+        "auc": interval(float(np.mean(estimates)), np.mean(drawn, axis=0)),
+        "chance": round(float(np.quantile(dealt, 0.95)), 6),
+    }
+
+
+def _judged_scores(x: DoubleArray, label: DoubleArray, fold: LongArray) -> DoubleArray:
+    """Return a score of each example (N,) in (0, 1), by a model that has not seen its fold."""
     score = np.zeros(len(x))
     for number in range(FOLDS):
         test, check = fold == number, fold == (number + 1) % FOLDS
         rest = ~(test | check)
-        ridge = max(
-            _RIDGES, key=lambda r: area_under_curve(_score(x, label, rest, check, r), label[check])
-        )
-        scored = _score(x, label, ~test, test, ridge)
-        score[test] = np.argsort(np.argsort(scored, kind="stable")) / len(scored)
-    weights = rng.multinomial(len(found), np.full(len(found), 1 / len(found)), size=_DRAWS)
-    drawn = np.array([_weighted_auc(score, label, weight[place]) for weight in weights])
-    return said | {"auc": interval(area_under_curve(score, label), drawn)}
+        found = {
+            ridge: area_under_curve(_score(x, label, rest, check, ridge), label[check])
+            for ridge in _RIDGES
+        }
+        scored = _score(x, label, ~test, test, max(found, key=lambda ridge: found[ridge]))
+        # Ranks, for the scores of one fold are on another scale than those of the next.
+        score[test] = rankdata(scored) / (len(scored) + 1)
+    return score
+
+
+def _dealt(
+    label: DoubleArray, place: LongArray, count: int, rng: np.random.Generator
+) -> DoubleArray:
+    """Return labels dealt anew: swapped within a user who has both kinds, else among groups."""
+    kinds = np.bincount(place, label, count) / np.bincount(place, minlength=count)
+    both = (kinds > 0) & (kinds < 1)
+    single = np.flatnonzero(~both)
+    flip = both & (rng.random(count) < 0.5)
+    new = np.where(flip[place], 1 - label, label)
+    kinds[single] = rng.permutation(kinds[single])
+    return np.where(both[place], new, kinds[place])
 
 
 def _score(
@@ -112,8 +150,8 @@ def _weighted_auc(score: DoubleArray, label: DoubleArray, weight: IntArray) -> f
 
 def response_examples(
     held: Held, world: World, seed: int
-) -> tuple[DoubleArray, DoubleArray, tuple[LongArray, LongArray]]:
-    """Return features of users' real responses, and of simulated responses to the same items.
+) -> tuple[DoubleArray, list[DoubleArray], tuple[LongArray, LongArray]]:
+    """Return features of users' real responses, and of four simulations of them on the same items.
 
     For each held-out user with enough later rows: how often they respond, whether more to
     popular items, to items liked by all, to long ones, early or late; how often two responses in
@@ -123,16 +161,17 @@ def response_examples(
     users = held.rows.users[order]
     items = held.rows.items[order].astype(np.int64)
     rng = np.random.default_rng((seed, 22))
-    p = held.click.probability(held.drawn(rng)).astype(np.float64)
-    simulated = (rng.random(len(p)) < p).astype(np.float64)[order]
+    labels = [held.rows.label[order]]
+    for _ in range(_COPIES):
+        p = held.click.probability(held.drawn(rng)).astype(np.float64)
+        labels.append((rng.random(len(p)) < p).astype(np.float64)[order])
     _, owner, counts = np.unique(users, return_inverse=True, return_counts=True)
     kept = counts >= LEAST_ROWS
     tables = [
-        _response_features(label, items, owner, len(counts), held, world)[kept]
-        for label in (held.rows.label[order], simulated)
+        _response_features(label, items, owner, len(counts), held, world)[kept] for label in labels
     ]
     number = np.flatnonzero(kept)
-    return tables[0], tables[1], (number, number)
+    return tables[0], tables[1:], (number, number)
 
 
 def _response_features(

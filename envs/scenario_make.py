@@ -151,8 +151,14 @@ def _metrics(
 
 
 def click_threshold(world: World) -> float:
-    """Return the value from which a row counts as positive: that of the world's click model."""
+    """Return the value from which a row counts as positive, as in the world's click model.
+
+    A world that was not fitted on its log records none: then it is the value at which its click
+    model is undecided.
+    """
     measured = world.info.metrics.get("click", {})
     if "threshold" in measured:
         return float(measured["threshold"])
-    return default_threshold(world.log)
+    if world.log.implicit:
+        return default_threshold(world.log)
+    return -world.info.click_intercept / world.info.click_slope

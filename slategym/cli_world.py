@@ -51,10 +51,10 @@ def verify(folder: FolderArgument, as_json: JsonOption = False) -> None:
     document = {"world": str(folder), "hash": world.hash, "ok": not problems, "problems": problems}
     if as_json:
         print_json(document)
-    elif not problems:
-        print(f"{folder}: whole and sound (hash {world.hash[:16]})")
+        raise typer.Exit(DataError.exit_code if problems else 0)
     if problems:
         raise DataError(f"{folder} is whole but not sound: {'; '.join(problems)}.")
+    print(f"{folder}: whole and sound (hash {world.hash[:16]})")
 
 
 @world_app.command()
