@@ -36,7 +36,7 @@ from slategym.envs.state import Items, Observation, People, Response, Users, Vie
 _LOG = logging.getLogger("slategym")
 
 # numba follows names of this module, and not attributes of another: so each is named here.
-_BLOCK, _FACTORS = stages.BLOCK, state.FACTORS
+_BLOCK = stages.BLOCK
 _begin_rows, _leave, _settle = (
     stages_session.begin_rows,
     stages_session.leave,
@@ -54,7 +54,7 @@ _value_candidates = valuing.value_candidates
 @numba.njit
 def _scratch(rules: AnyArray, items: Items, users: Users, slots: int) -> Scratch:
     """Return room for the stages of one block of users."""
-    count, topics = len(items.rows), rules.at_shown - rules.at_consumed
+    count, topics = len(items.rows), rules.topics
     # Most of the catalogue is drawn by a race between all items, few by trying again.
     raced = count if 2 * users.candidates.shape[1] > count else 0
     return Scratch(
@@ -68,7 +68,7 @@ def _scratch(rules: AnyArray, items: Items, users: Users, slots: int) -> Scratch
         np.empty(slots),
         np.empty(_BLOCK, np.bool_),
         np.empty(_BLOCK),
-        np.empty(items.rows.shape[1] - _FACTORS),
+        np.empty(rules.factors),
         np.empty(raced),
         np.empty(raced, np.bool_),
     )
@@ -126,10 +126,10 @@ def _compile(sources: str) -> Kernels:
     ) -> None:  # fmt: skip
         _ = sources
         r = rules[0]
-        _observe_context(r, users, r.at_shown - r.at_consumed, rows, out)
+        _observe_context(r, users, r.topics, rows, out)
         _observe_history(r, users, people, rows, out)
         if latent:
-            _observe_latent(r, users, items.rows.shape[1] - _FACTORS, rows, out)
+            _observe_latent(r, users, r.factors, rows, out)
         else:
             _observe_profile(r, users, people, views, rows, out)
         if len(out.history_ids) > 0:

@@ -36,11 +36,11 @@ def is_there(
 
 
 @numba.njit(forceinline=True)
-def weighted(number: np.uint64, keep: DoubleArray, alias: IntArray) -> int:
+def weighted(number: np.uint64, chance: DoubleArray) -> int:
     """Return an item by the alias method: which from the upper bits, kept or not from the lower."""
-    i = _below(number, len(keep))
+    i = _below(number, len(chance))
     spare = (np.float64(number & _LOW) + 0.5) * 2.0**-32
-    return i if spare < keep[i] else np.int64(alias[i])
+    return i if spare < chance[i, 0] else np.int64(chance[i, 1])
 
 
 @numba.njit

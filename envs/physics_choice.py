@@ -15,6 +15,17 @@ from slategym.envs.state import CLICK
 
 _CHOICE, _EXAMINE = rng.CHOICE, rng.EXAMINE
 _draw, _uniform, _gumbel, _exponential = rng.bits, rng.uniform, rng.gumbel, rng.exponential
+_LN_2, _S52 = math.log(2.0), np.uint64(52)
+
+
+@numba.njit(forceinline=True)
+def _gumbel_bound(noise: np.uint64) -> float:
+    """Return a number that is at least the Gumbel number of these bits, without a logarithm.
+
+    ``-ln(-ln u) <= -ln(1 - u) <= -e ln 2``, with e the binary exponent of 1 - u.
+    """
+    rest = np.float64(1.0 - _uniform(noise)).view(np.uint64)
+    return 1e-9 + _LN_2 * (1023.0 - np.float64(rest >> _S52))
 
 
 @numba.njit(forceinline=True)
@@ -27,7 +38,11 @@ def logit_slot(
         i = slate[b, k]
         if i < 0:
             continue
-        attraction = utility[k] - rules.position_bias * k + _gumbel(_draw(at, _CHOICE, i + 1))
+        attraction, noise = utility[k] - rules.position_bias * k, _draw(at, _CHOICE, i + 1)
+        # Most items are beaten whatever the exact noise is, and two logarithms cost the most.
+        if attraction + _gumbel_bound(noise) <= best:
+            continue
+        attraction += _gumbel(noise)
         if attraction > best:
             best, slot = attraction, k
     return slot

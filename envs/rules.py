@@ -8,6 +8,8 @@ import numpy as np
 from slategym.envs.arrays import AnyArray
 from slategym.envs.parts import BUILT_IN
 from slategym.envs.parts_reward import REWARD_TERMS
+from slategym.envs.state import FACTORS
+from slategym.envs.traits import most_topics
 from slategym.envs.users import VECTORS, Layout
 from slategym.envs.variant import Variant
 from slategym.envs.world import World
@@ -25,9 +27,11 @@ RULES = np.dtype(
     + [(f"on_{name}", "i8") for name in _SWITCHES]
     + [(f"at_{name}", "i8") for name in VECTORS]
     + [(name, "i8") for name in ("candidate_code", "choice_code", "horizon", "paid")]
+    + [(name, "i8") for name in ("factors", "topics", "at_topics", "topics_each")]
 )
 """One field per parameter of a built-in part and per number of the world; ``on_<part>`` is 1
-where the part is there; ``at_<vector>`` is where a vector of `Users.numbers` begins; ``paid`` counts the leading reward terms that can be other than zero."""
+where the part is there; ``at_<vector>`` is where a vector of `Users.numbers` begins; ``paid`` counts the leading reward terms that can be other than zero; F, Z, the column of `Items.rows` at which topics begin, and how many an item
+has at most."""
 
 
 def rules_of(world: World, variant: Variant, layout: Layout) -> AnyArray:
@@ -45,6 +49,9 @@ def rules_of(world: World, variant: Variant, layout: Layout) -> AnyArray:
     given["choice_code"] = CHOICE_CODES.get(variant["choice"].name, 0)
     given["horizon"] = variant.horizon
     given |= {f"at_{name}": start for name, start in layout.offsets.items()}
+    given["factors"], given["topics"] = world.user_factors.shape[1], world.n_topics
+    given["at_topics"] = FACTORS + world.user_factors.shape[1]
+    given["topics_each"] = most_topics(world.item_topics)
     weights = [float(given.get(f"{term}_weight", 0.0)) for term in REWARD_TERMS]
     given["paid"] = 1 + max((row for row, weight in enumerate(weights) if weight), default=0)
     for name, value in given.items():

@@ -73,7 +73,8 @@ def show(
     scratch: Scratch, lo: int, hi: int,
 ) -> None:  # fmt: skip
     """Write the slates; a position given again, or an item that is gone, is an empty slot."""
-    slate, mean, topics, share = out.slate, scratch.mean, items.topic_id, items.topic_share
+    slate, mean, rows = out.slate, scratch.mean, items.rows
+    first, each = rules.at_topics, rules.topics_each
     checked = rules.on_ageing + rules.on_creators > 0
     for b in range(lo, hi):
         n, filled = b - lo, 0
@@ -95,40 +96,41 @@ def show(
                 continue
             slate[b, k] = i
             filled += 1
-            for t in range(topics.shape[1]):
-                z = topics[i, t]
+            for t in range(first, first + each):
+                z = np.int64(rows[i, t])
                 if z < 0:
                     break
-                mean[n, z] += np.float64(share[i, t])
+                mean[n, z] += np.float64(rows[i, t + each])
         for z in range(mean.shape[1]):
-            mean[n, z] /= max(filled, 1)
+            if mean[n, z] > 0.0:
+                mean[n, z] /= filled
 
 
-@numba.njit
+@numba.njit(inline="always")
 def lure(
     rules: AnyArray, items: Items, users: Users, people: People, b: int, i: int,
     calendar: np.uint64, now: int,
 ) -> float:  # fmt: skip
     """Return what the parts beside taste and satiation add to the utility of an item."""
-    topics, share, numbers, extra = items.topic_id, items.topic_share, users.numbers, 0.0
+    numbers, rows, extra = users.numbers, items.rows, 0.0
     if rules.on_boredom == 1:
-        extra -= rules.boredom_weight * _along(numbers, b, rules.at_bored, topics, share, i)
+        extra -= rules.boredom_weight * _along(rules, numbers, b, rules.at_bored, rows, i)
     if rules.on_satisfaction == 1:
-        bait = np.float64(items.rows[i, _CLICKBAIT]) - 0.5
+        bait = np.float64(rows[i, _CLICKBAIT]) - 0.5
         level = _level(rules, np.float64(numbers[b, _EXPOSURE]))
         extra += rules.clickbait_pull * bait + rules.satisfaction_weight * (2.0 * level - 1.0)
     if rules.on_familiarity == 1:
         n = _plays(users.history, people.recency, b, i)
         extra += rules.repeat_gain * n - rules.repeat_tire * n * n
     if rules.on_mood == 1:
-        extra += _along(numbers, b, rules.at_mood, topics, share, i)
+        extra += _along(rules, numbers, b, rules.at_mood, rows, i)
     if rules.on_ageing == 1:
         age = _age(rules, items.birth, calendar, now, i)
         extra += rules.freshness_weight * _fresh(rules, age)
         if rules.on_bursts == 1:
-            extra += rules.burst_weight * _burst(rules, calendar, now, topics, share, i)
+            extra += rules.burst_weight * _burst(rules, calendar, now, rows, i)
     if rules.on_needs == 1:
-        extra += rules.need_weight * _along(numbers, b, rules.at_need, topics, share, i)
+        extra += rules.need_weight * _along(rules, numbers, b, rules.at_need, rows, i)
         if _owns(users.counts, b, i):
             extra -= rules.owned_penalty
     return extra
@@ -141,7 +143,6 @@ def take(
 ) -> None:  # fmt: skip
     """Write the utility of every item shown, and which are taken."""
     slate, utility, rows, numbers = out.slate, scratch.utility, items.rows, users.numbers
-    topics, share = items.topic_id, items.topic_share
     more = (
         rules.on_boredom + rules.on_satisfaction + rules.on_familiarity + rules.on_mood
         + rules.on_ageing + rules.on_needs
@@ -155,7 +156,7 @@ def take(
                 continue
             value, tired = _value(rules, base, rows, i, numbers, b), 0.0
             if rules.on_satiation == 1:
-                tired = _along(numbers, b, rules.at_satiation, topics, share, i)
+                tired = _along(rules, numbers, b, rules.at_satiation, rows, i)
             scratch.value[n, k], scratch.tired[n, k] = value, tired
             wish = rules.taste_scale * _logit(rules, value) - rules.satiation_weight * tired
             if more > 0:
@@ -194,7 +195,7 @@ def change(
             _change_more(rules, items, users, people, out, scratch, b, b - lo)
 
 
-@numba.njit(forceinline=True)
+@numba.njit(inline="always")
 def _lose_patience(
     rules: AnyArray, numbers: AnyArray, mean: DoubleArray, skipped: AnyArray, b: int, n: int
 ) -> None:
@@ -214,14 +215,14 @@ def _lose_patience(
     numbers[b, _PATIENCE] = patience
 
 
-@numba.njit
+@numba.njit(inline="always")
 def _change_more(
     rules: AnyArray, items: Items, users: Users, people: People, out: Response, scratch: Scratch,
     b: int, n: int,
 ) -> None:  # fmt: skip
     """Move boredom, mood, taste and creators; see `slategym.envs.parts_change`."""
     numbers, at = users.numbers, scratch.at[n]
-    topics = scratch.mean.shape[1]
+    topics = rules.topics
     if rules.on_boredom == 1:
         for z in range(topics):
             level = numbers[b, rules.at_satiation + z]
@@ -245,7 +246,7 @@ def _change_more(
         scratch.lost[n] = _tend_creators(rules, items.creator, numbers, out.slate, b)
 
 
-@numba.njit
+@numba.njit(inline="always")
 def _tend_creators(
     rules: AnyArray, creator: AnyArray, numbers: AnyArray, slate: AnyArray, b: int
 ) -> float:
@@ -301,7 +302,7 @@ def refresh(
                     at, attempt,
                 )  # fmt: skip
             elif rules.candidate_code == 1 and fair:
-                i = _weighted(_draw(at, _CANDIDATE, attempt), items.keep, items.alias)
+                i = _weighted(_draw(at, _CANDIDATE, attempt), items.chance)
             else:
                 i = _below(_draw(at, _CANDIDATE, attempt), size)
             attempt += 1

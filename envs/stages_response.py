@@ -29,7 +29,8 @@ def respond(
     rules: AnyArray, items: Items, users: Users, out: Response, scratch: Scratch, lo: int, hi: int
 ) -> None:
     """Write what is given back for each item taken, and how consuming it changes the user."""
-    taken, numbers, topics = scratch.taken, users.numbers, items.topic_id
+    taken, numbers, rows = scratch.taken, users.numbers, items.rows
+    first, each = rules.at_topics, rules.topics_each
     for b in range(lo, hi):
         n, clicks, watch = b - lo, 0, 0.0
         scratch.skipped[n] = False
@@ -41,27 +42,27 @@ def respond(
             if out.signals[_CLICK, b, k] == 0.0:
                 continue
             i, clicks = out.slate[b, k], clicks + 1
-            watch = watched(rules, items.rows, numbers, out.signals, scratch, b, k, i)
+            watch = watched(rules, rows, numbers, out.signals, scratch, b, k, i)
             if rules.on_like + rules.on_skip + rules.on_share + rules.on_purchase > 0:
                 signal(rules, items, users, out, scratch, b, k, watch)
             if rules.on_satisfaction == 1:
-                bait = np.float64(items.rows[i, _CLICKBAIT])
+                bait = np.float64(rows[i, _CLICKBAIT])
                 credit = rules.watch_credit * (watch - rules.watch_expected)
                 numbers[b, _EXPOSURE] += credit - rules.clickbait_debt * (bait - 0.5)
             if rules.on_interest_drift == 1:
-                _drift(rules, numbers, b, items.rows, i)
+                _drift(rules, numbers, b, rows, i)
             _push(users.history, b, 0, i)
             _push_value(numbers, b, rules.at_history_value, users.history.shape[1], watch)
-            for t in range(topics.shape[1]):
-                z = topics[i, t]
+            for t in range(first, first + each):
+                z = np.int64(rows[i, t])
                 if z < 0:
                     break
-                taken[n, z] += np.float64(items.topic_share[i, t])
+                taken[n, z] += np.float64(rows[i, t + each])
         numbers[b, _LAST_CLICK], numbers[b, _LAST_WATCH] = (1.0 if clicks > 0 else 0.0), watch
         numbers[b, _CLICKS] += clicks
 
 
-@numba.njit(forceinline=True)
+@numba.njit(inline="always")
 def watched(
     rules: AnyArray, rows: AnyArray, numbers: AnyArray, signals: AnyArray, scratch: Scratch,
     b: int, k: int, i: int,
@@ -90,7 +91,7 @@ def watched(
     return watch
 
 
-@numba.njit
+@numba.njit(inline="always")
 def signal(
     rules: AnyArray, items: Items, users: Users, out: Response, scratch: Scratch, b: int, k: int,
     watch: float,
@@ -111,17 +112,17 @@ def signal(
         _buy(rules, items, users, signals, b, k, i, taste, at)
 
 
-@numba.njit
+@numba.njit(inline="always")
 def _buy(
     rules: AnyArray, items: Items, users: Users, signals: AnyArray, b: int, k: int, i: int,
     taste: float, at: np.uint64,
 ) -> None:  # fmt: skip
     """Put an item viewed in the cart, or buy it; see `Purchase` and `Needs`."""
-    numbers, topics = users.numbers, items.topic_id
-    price, left = np.float64(items.rows[i, _PRICE]), np.float64(numbers[b, _MONEY])
+    numbers, rows, each = users.numbers, items.rows, rules.topics_each
+    price, left = np.float64(rows[i, _PRICE]), np.float64(numbers[b, _MONEY])
     need = 0.0
     if rules.on_needs == 1:
-        need = _along(numbers, b, rules.at_need, topics, items.topic_share, i)
+        need = _along(rules, numbers, b, rules.at_need, rows, i)
     wish = rules.cart_intercept + rules.cart_scale * taste + rules.need_pull * need
     wish -= rules.price_weight * math.log(price)
     if _uniform(_draw(at, _CART, i)) >= _logistic(wish):
@@ -138,9 +139,9 @@ def _buy(
     numbers[b, _SPENT] += price
     if rules.on_needs == 1:
         _push(users.counts, b, _OWNED_AT, i)
-        for t in range(topics.shape[1]):
-            z = topics[i, t]
+        for t in range(rules.at_topics, rules.at_topics + each):
+            z = np.int64(rows[i, t])
             if z < 0:
                 break
-            ended = rules.need_fulfilled * np.float64(items.topic_share[i, t])
+            ended = rules.need_fulfilled * np.float64(rows[i, t + each])
             numbers[b, rules.at_need + z] *= 1.0 - ended

@@ -29,7 +29,7 @@ _CARTED, _BOUGHT, _PRICE = state.CART, state.PURCHASE, state.PRICE
 _AT_START = 1 << 20
 
 
-@numba.njit
+@numba.njit(inline="always")
 def begin_session(
     rules: AnyArray, items: Items, users: Users, topics: int, b: int, at: np.uint64
 ) -> None:
@@ -48,8 +48,8 @@ def begin_session(
         for t in range(np.int64(rules.intent_tries)):
             i = _below(_draw(at, _INTENT, t), len(items.rows))
             value = _value(rules, 0.0, items.rows, i, numbers, b)
-            if value > best and items.topic_id[i, 0] >= 0:
-                best, wanted = value, _main_topic(items, i)
+            if value > best and items.rows[i, rules.at_topics] >= 0.0:
+                best, wanted = value, _main_topic(rules, items.rows, i)
         for z in range(topics):
             numbers[b, rules.at_need + z] = rules.need_base
         numbers[b, rules.at_need + wanted] = 1.0
@@ -57,14 +57,14 @@ def begin_session(
         users.counts[b, _QUERY] = wanted if searched else -1
 
 
-@numba.njit
-def _main_topic(items: Items, i: int) -> int:
+@numba.njit(inline="always")
+def _main_topic(rules: AnyArray, rows: AnyArray, i: int) -> int:
     """Return the topic with the largest share of an item, the first of equals."""
     best, topic = -1.0, 0
-    for t in range(items.topic_id.shape[1]):
-        share = np.float64(items.topic_share[i, t])
-        if items.topic_id[i, t] >= 0 and share > best:
-            best, topic = share, np.int64(items.topic_id[i, t])
+    for t in range(rules.at_topics, rules.at_topics + rules.topics_each):
+        share = np.float64(rows[i, t + rules.topics_each])
+        if rows[i, t] >= 0.0 and share > best:
+            best, topic = share, np.int64(rows[i, t])
     return topic
 
 
@@ -74,7 +74,7 @@ def begin_rows(
     scratch: Scratch,
 ) -> None:  # fmt: skip
     """Draw the user of a new episode, and the first candidates, for each row of the mask."""
-    numbers, counts, topics = users.numbers, users.counts, scratch.mean.shape[1]
+    numbers, counts, topics = users.numbers, users.counts, rules.topics
     for b in range(len(rows)):
         if not rows[b]:
             continue
@@ -122,7 +122,7 @@ def leave(
             terms[4, b] = -rules.leave_weight if bored else 0.0
             terms[15, b] = rules.content_weight * level
             if rules.variety_weight != 0.0:
-                variety = _variety(rules, numbers, b, scratch.mean.shape[1])
+                variety = _variety(rules, numbers, b, rules.topics)
                 terms[16, b] = rules.variety_weight * variety
             if rules.on_returning == 0:
                 out.ended[0, b] = True
@@ -132,7 +132,7 @@ def leave(
             out.ended[1, b] = True
 
 
-@numba.njit
+@numba.njit(inline="always")
 def _variety(rules: AnyArray, numbers: AnyArray, b: int, topics: int) -> float:
     """Return the Gini-Simpson index of what was consumed lately; 0 if nothing was."""
     total = square = 0.0
@@ -146,7 +146,7 @@ def _variety(rules: AnyArray, numbers: AnyArray, b: int, topics: int) -> float:
     return 1.0 - square
 
 
-@numba.njit
+@numba.njit(inline="always")
 def _go_away(
     rules: AnyArray, items: Items, users: Users, out: Response, scratch: Scratch, b: int, n: int,
     level: float,
@@ -168,7 +168,7 @@ def _go_away(
     if numbers[b, _DAY] >= rules.days:
         out.ended[1, b] = True
         return
-    rest, topics = rules.rest_per_day**gap, scratch.mean.shape[1]
+    rest, topics = rules.rest_per_day**gap, rules.topics
     for z in range(topics):
         numbers[b, rules.at_consumed + z] = numbers[b, rules.at_shown + z] = 0.0
         if rules.on_satiation == 1:

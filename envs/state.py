@@ -12,7 +12,7 @@ from slategym.envs.arrays import (
     KeyArray,
 )
 
-# Columns of `Items.rows` before the factors.
+# Columns of `Items.rows` before the factors; behind them lie the topics and then their shares.
 BIAS, DURATION, PRICE, CLICKBAIT, FACTORS = 0, 1, 2, 3, 4
 OWNED = 8  # purchases a user remembers
 
@@ -24,15 +24,13 @@ class Items(NamedTuple):
     and each line of memory costs more than the sums.
     """
 
-    rows: FloatArray  # (I, 4 + F) bias, minutes, price / median price, clickbait, factors
-    topic_id: IntArray  # (I, T) topics of an item, -1 padded on the right
-    topic_share: FloatArray  # (I, T) their shares
+    rows: FloatArray  # (I, 4 + F + 2 T) bias, minutes, price / median price, clickbait, factors,
+    # then the numbers of up to T topics (-1: no more), then their shares
     creator: IntArray  # (I,) group of creators; (0,) without the part
     birth: IntArray  # (I,) calendar step of publication; (0,) if drawn
     public: FloatArray  # (I, 1 + F2) public bias, factors; (0, 0) unless candidates are retrieved
     weight: DoubleArray  # (I,) candidate probabilities; (0,) if uniform
-    keep: DoubleArray  # (I,) thresholds of the alias method; (0,) if uniform
-    alias: IntArray  # (I,)
+    chance: DoubleArray  # (I, 2) threshold and alias of the alias method; (0, 2) if uniform
 
 
 class People(NamedTuple):

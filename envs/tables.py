@@ -23,8 +23,6 @@ def items_of(world: World, variant: Variant) -> Items:
     packed = _packed(world)
     return Items(
         rows=packed["rows"],
-        topic_id=packed["topic_id"],
-        topic_share=packed["topic_share"],
         **_part_tables(world, variant),
     )
 
@@ -65,28 +63,29 @@ def views_of(world: World, variant: Variant) -> Views:
 def _packed(world: World) -> dict[str, AnyArray]:
     """Return what a step needs of every item, packed; made once per world."""
     if world not in _ITEMS:
-        rows = np.empty((world.n_items, FACTORS + world.item_factors.shape[1]), np.float32)
-        rows[:, 0], rows[:, 1] = world.item_bias, world.item_duration
-        rows[:, 2], rows[:, 3] = traits.prices(world), traits.clickbait(world)
-        rows[:, FACTORS:] = world.item_factors
         ids, shares = traits.sparse_topics(world.item_topics)
+        columns = [world.item_bias, world.item_duration, traits.prices(world)]
+        columns.append(traits.clickbait(world))
+        # Topic numbers are small and whole: float32 holds them exactly.
+        blocks = [np.stack(columns, axis=1), world.item_factors, ids.astype(np.float32), shares]
+        rows = np.concatenate(blocks, axis=1)
         latent = np.concatenate([world.item_bias[:, None], world.item_factors], axis=1)
-        packed = {"rows": rows, "topic_id": ids, "topic_share": shares, "latent": latent}
+        packed = {"rows": rows, "latent": latent}
         _ITEMS[world] = {name: frozen(array) for name, array in packed.items()}
     return _ITEMS[world]
 
 
 def _part_tables(world: World, variant: Variant) -> dict[str, AnyArray]:
     """Return the tables that only some parts need; empty where the part is absent."""
-    none, no_ids = np.zeros(0), np.zeros(0, np.int32)
+    no_ids = np.zeros(0, np.int32)
     made: dict[str, AnyArray] = {
-        "weight": none, "keep": none, "alias": no_ids, "creator": no_ids, "birth": no_ids,
+        "weight": np.zeros(0), "chance": np.zeros((0, 2)), "creator": no_ids, "birth": no_ids,
         "public": np.zeros((0, 0), np.float32),
     }  # fmt: skip
     source, parameters = variant["candidates"], variant.parameters
     if isinstance(source, PopularCandidates):
         made["weight"] = source.weights(world.item_popularity)
-        made["keep"], made["alias"] = alias_table(made["weight"])
+        made["chance"] = np.stack(alias_table(made["weight"]), axis=1)
     if source.name == "retrieved":
         bias = world.public_item_bias[:, None]
         made["public"] = np.concatenate([bias, world.public_item_factors], axis=1)

@@ -57,10 +57,14 @@ def births(world: World, calendar: int) -> IntArray:
     return (place * calendar // len(place)).astype(np.int32)
 
 
+def most_topics(topics: FloatArray) -> int:
+    """Return the largest number of topics of an item, at least 1."""
+    return max(int((topics > 0).sum(axis=1).max(initial=0)), 1)
+
+
 def sparse_topics(topics: FloatArray) -> tuple[IntArray, FloatArray]:
     """Return the topics of each item as ids (I, T), -1 padded, in order, and their shares."""
-    there = topics > 0
-    width = max(int(there.sum(axis=1).max(initial=0)), 1)
+    there, width = topics > 0, most_topics(topics)
     ids = np.full((len(topics), width), -1, dtype=np.int32)
     shares = np.zeros((len(topics), width), dtype=np.float32)
     rows, columns = np.nonzero(there)

@@ -64,7 +64,7 @@ def _sale(rules: AnyArray, items: Items, users: Users, b: int, i: int, taste: fl
     price, left = np.float64(items.rows[i, _PRICE]), np.float64(users.numbers[b, _MONEY])
     need = 0.0
     if rules.on_needs == 1:
-        need = _along(users.numbers, b, rules.at_need, items.topic_id, items.topic_share, i)
+        need = _along(rules, users.numbers, b, rules.at_need, items.rows, i)
     wish = rules.cart_intercept + rules.cart_scale * taste + rules.need_pull * need
     cart = _logistic(wish - rules.price_weight * math.log(price))
     total = rules.cart_weight * cart
@@ -95,7 +95,7 @@ def value_candidates(
             value, tired = _value(rules, base, items.rows, i, users.numbers, b), 0.0
             if rules.on_satiation == 1:
                 at = rules.at_satiation
-                tired = _along(users.numbers, b, at, items.topic_id, items.topic_share, i)
+                tired = _along(rules, users.numbers, b, at, items.rows, i)
             logit[b, c] = _logit(rules, value)
             wish = rules.taste_scale * _logit(rules, value) - rules.satiation_weight * tired
             utility[b, c] = wish + _lure(rules, items, users, people, b, i, calendar, now)
