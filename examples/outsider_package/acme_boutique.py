@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
 from slategym.envs.part import number, register_part
 from slategym.envs.parts import Like, Patience, Reward
 from slategym.envs.parts_change import Change
@@ -22,7 +23,7 @@ class Window(Change):
     window_fade: float = number(1.0, 0.0, 50.0, "logit lost by what the last slate held")
 
     def arrays(self, scene: Any) -> dict[str, Any]:  # noqa: ANN401
-        """Return what the part remembers of each user: the last slate, item rows plus one (B, K)."""
+        """Return what is remembered of each user: the last slate, item rows plus one (B, K)."""
         return {"last": np.zeros((scene.batch, scene.variant.slate_size), np.int32)}
 
     def utility(self, scene: Any) -> Any:  # noqa: ANN401

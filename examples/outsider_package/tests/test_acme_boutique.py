@@ -2,6 +2,7 @@
 
 import gymnasium
 import numpy as np
+
 import slategym.envs  # noqa: F401 - makes the ids of installed packages known
 from slategym.envs.checks import check_variant
 
