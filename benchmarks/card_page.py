@@ -345,9 +345,10 @@ def _ranking(part: Mapping[str, Any]) -> str:
     head = ("Setting", "Kendall's tau with the first", *map(escape, policies))
     about = (
         f"Mean return of {part['users']:,} simulated users, and the place of each policy. A tau of "
-        "1 is the same order. By chance alone, other users would give "
-        f"{part['noise']:.2f}."
+        "1 is the same order."
     )
+    if part["noise"] is not None:
+        about += f" Other users of the same kind would give {part['noise']:.2f}, on average."
     return _section(title, about, _table(head, rows, 0))
 
 

@@ -84,7 +84,8 @@ def rank_stability(
         JSON-ready: ``policies``; ``noise``, the mean tau between the ranking as it is and on a
         resample of the same users; ``settings``: for each its ``changes``, mean ``returns`` by
         policy, ``tau`` with its interval, and the ``best`` policy; ``left_out`` settings; the
-        smallest tau as ``least`` and in how many settings the best stayed, ``best_stays``.
+        smallest tau as ``least`` (None if no other setting has one) and in how many settings the
+        best stayed, ``best_stays``.
 
     Raises:
         UsageError: fewer than two policies, no base setting, or a bad variant.
@@ -156,7 +157,7 @@ def _summary(
         for name, returns in table.items()
     }
     base = means[BASE]
-    settings = []
+    settings: list[dict[str, Any]] = []
     for name in table:
         tau = float(kendall_tau(base, means[name]))
         ends = percentile_interval(tau, kendall_tau(drawn[BASE], drawn[name]))
@@ -170,12 +171,14 @@ def _summary(
             }
         )
     others = [entry for entry in settings if entry["name"] != BASE]
+    taus = [entry["tau"]["estimate"] for entry in others if entry["tau"]["estimate"] is not None]
     best = policies[int(base.argmax())]
+    noise = kendall_tau(base, drawn[BASE])
     return {
         "policies": policies,
-        "noise": float(np.mean(kendall_tau(base, drawn[BASE]))),
+        "noise": float(np.nanmean(noise)) if np.isfinite(noise).any() else None,
         "settings": settings,
-        "least": min((entry["tau"]["estimate"] for entry in others), default=1.0),
+        "least": min(taus, default=None),
         "best_stays": sum(entry["best"] == best for entry in others),
     }
 

@@ -16,7 +16,7 @@ from slategym.encoders.catalog import MODALITIES, Catalog
 from slategym.encoders.fuse import fuse
 from slategym.encoders.pipeline import DEFAULT_ENCODERS, ItemVectors, encode_catalog
 from slategym.envs import build_tables
-from slategym.envs.arrays import AnyArray, FloatArray
+from slategym.envs.arrays import FloatArray
 from slategym.envs.build_attributes import ItemAttributes, item_attributes
 from slategym.envs.build_models import FittedModels, assumptions, fit_models, no_click_logit
 from slategym.envs.build_public import public_side
@@ -152,13 +152,18 @@ def _make(
         user_text=user_text,
         **side.arrays,
         **_hidden_arrays(models.simulator),
-        **{f"item_{modality}": array for modality, array in vectors.vectors.items()},
+        **_encodings(vectors),
         **log_arrays(log, split),
         thumbnails=build_tables.thumbnails(catalog, progress),
     )  # fmt: skip
 
 
-def _hidden_arrays(simulator: RatingModel) -> dict[str, AnyArray]:
+def _encodings(vectors: ItemVectors) -> dict[str, Any]:
+    """Return the raw encodings of the items, by field name."""
+    return {f"item_{modality}": array for modality, array in vectors.vectors.items()}
+
+
+def _hidden_arrays(simulator: RatingModel) -> dict[str, Any]:
     """Return the simulator's own side, which agents do not see."""
     return {
         "item_factors": simulator.item_factors,
@@ -169,7 +174,7 @@ def _hidden_arrays(simulator: RatingModel) -> dict[str, AnyArray]:
     }
 
 
-def log_arrays(log: Interactions, split: Split) -> dict[str, AnyArray]:
+def log_arrays(log: Interactions, split: Split) -> dict[str, Any]:
     """Return the log as a world keeps it, five arrays (N,), less what is in no part of the split.
 
     An implicit log is kept as it is: its positives, each with value 1.

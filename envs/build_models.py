@@ -118,9 +118,9 @@ def fit_with_content(
     start = seed if model_seed is None else model_seed
     model = fit_rating_model(log, rows, factors=factors, seed=start)
     learned = fit_content_map(model, content, seed=seed)
-    factors, bias = learned.blend(content, model.item_factors, model.item_bias, model.counts)
+    taste, bias = learned.blend(content, model.item_factors, model.item_bias, model.counts)
     about = {"explained": learned.explained, "strength": learned.strength}
-    return replace(model, item_factors=factors, item_bias=bias), about
+    return replace(model, item_factors=taste, item_bias=bias), about
 
 
 def _rating_metrics(model: RatingModel, log: Interactions, split: Split) -> dict[str, float]:

@@ -1,13 +1,14 @@
 """The side of a world that agents see: made from public rows alone, when it is built or thinned."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from slategym.cf_baselines.factorization import RatingModel
 from slategym.cf_baselines.interactions import Interactions
 from slategym.envs import build_tables
-from slategym.envs.arrays import AnyArray, FloatArray, LongArray
+from slategym.envs.arrays import FloatArray, LongArray
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class PublicSide:
         popularity: (I,) public rows of each item.
     """
 
-    arrays: dict[str, AnyArray]
+    arrays: dict[str, Any]
     blocks: dict[str, tuple[int, int]]
     popularity: LongArray
 
@@ -49,7 +50,7 @@ def public_side(
     popularity = log.item_counts(rows)
     vectors, blocks = build_tables.public_vectors(content, model, topics, popularity)
     past, past_value = build_tables.histories(log, rows, scale, history)
-    arrays: dict[str, AnyArray] = {
+    arrays: dict[str, Any] = {
         "item_vectors": vectors,
         "public_item_factors": model.item_factors,
         "public_item_bias": model.item_bias,

@@ -217,6 +217,8 @@ def _ranking(part: Mapping[str, Any]) -> _Said:
         return
     others = len(part["settings"]) - 1
     least = part["least"]
+    if least is None:
+        return
     yield (
         "Policies under other dynamics",
         f"Of {len(part['policies'])} baseline policies the best stays the best in "

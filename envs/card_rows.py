@@ -13,7 +13,7 @@ from slategym.cf_baselines.calibration import ClickModel, fit_click_model, label
 from slategym.cf_baselines.factorization import FoldedUsers, RatingModel
 from slategym.cf_baselines.interactions import Interactions
 from slategym.cf_baselines.logistic import BiasLogit, log_losses
-from slategym.envs.arrays import DoubleArray, IntArray, LongArray
+from slategym.envs.arrays import BoolArray, DoubleArray, LongArray
 from slategym.envs.build_models import fit_with_content
 from slategym.envs.card_scores import Judged
 from slategym.envs.scenario_make import click_threshold, content_of, fit_settings
@@ -127,7 +127,7 @@ def held_out_users(world: World, seed: int) -> Held | None:
     return Held(judged, model, click, state, found.place, found.values)
 
 
-def past_and_later(log: Interactions, held: IntArray) -> tuple[LongArray, LongArray]:
+def past_and_later(log: Interactions, held: BoolArray) -> tuple[LongArray, LongArray]:
     """Return the older and the newer rows of some users, each ascending.
 
     Rows of one second are in the order of the log. A user with one row is left out.

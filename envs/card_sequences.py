@@ -50,7 +50,8 @@ class Sequences:
         """Return owner, item and next item of every two events that follow each other."""
         same = self.owner[1:] == self.owner[:-1]
         first = np.flatnonzero(same)
-        return self.owner[first], self.items[first].astype(np.int64), self.items[first + 1]
+        items = self.items.astype(np.int64)
+        return self.owner[first], items[first], items[first + 1]
 
 
 def logged_sequences(world: World, threshold: float) -> Sequences:

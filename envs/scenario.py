@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from slategym.encoders.catalog import MODALITIES
-from slategym.envs.arrays import BoolArray, LongArray
+from slategym.envs.arrays import BoolArray, IntArray, LongArray
 from slategym.envs.scenario_make import thinned_world
 from slategym.envs.world import World
 from slategym.envs.world_log import PUBLIC
@@ -260,7 +260,7 @@ def _chosen(count: int, share: float, seed: tuple[int, int]) -> BoolArray:
     return mask
 
 
-def _ranks(users: LongArray, seed: tuple[int, int]) -> LongArray:
+def _ranks(users: IntArray, seed: tuple[int, int]) -> LongArray:
     """Return a random rank of each row among those of its user, (N,), from 0."""
     order = np.lexsort((np.random.default_rng(seed).random(len(users)), users))
     first = np.searchsorted(users[order], users[order], side="left")

@@ -61,7 +61,7 @@ def thinned_world(
         provenance=world.info.provenance | {"scenario": dict(facts)},
         metrics={"content_map": about, **_metrics(world, log, kept, model, seed)},
     )
-    lacking = {} if modalities is None else _without(world, modalities)
+    lacking: dict[str, Any] = {} if modalities is None else _without(world, modalities)
     return replace(
         world,
         info=info,
@@ -110,7 +110,7 @@ def _content(
     return content, tuple(fused.spread[: content.shape[1]].tolist())
 
 
-def _without(world: World, modalities: tuple[str, ...]) -> dict[str, None]:
+def _without(world: World, modalities: tuple[str, ...]) -> dict[str, Any]:
     """Return the raw encodings that do not exist any more, as changes of the world."""
     gone = [f"item_{name}" for name in ("text", "image", "audio") if name not in modalities]
     if "text" not in modalities:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from slategym.envs.arrays import AnyArray, DoubleArray, FloatArray, LongArray
+from slategym.envs.arrays import DoubleArray, FloatArray, LongArray
 from slategym.envs.no_click import POSITION_BIAS, calibrate_no_click
 from slategym.envs.tiny_extra import tiny_attributes, tiny_encodings, tiny_log, tiny_profiles
 from slategym.envs.world import World, WorldInfo
@@ -218,7 +218,7 @@ def _item_table(topic: LongArray, duration: DoubleArray, popularity: DoubleArray
     )
 
 
-def _user_table(log: dict[str, AnyArray], liked: LongArray) -> pd.DataFrame:
+def _user_table(log: dict[str, Any], liked: LongArray) -> pd.DataFrame:
     """Return the user table of the tiny world; every fifth user is held out."""
     users = len(liked)
     public = log["log_user"][log["log_split"] == PUBLIC]

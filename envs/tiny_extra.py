@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from slategym.envs.arrays import AnyArray, DoubleArray, LongArray
+from slategym.envs.arrays import DoubleArray, LongArray
 from slategym.envs.world_log import PUBLIC, TEST, VALIDATION
 
 _STREAM = 0x7149  # keeps these draws apart from those of the model
@@ -20,7 +20,7 @@ _TELLING = 0.9  # share of users who have a profile
 
 def tiny_log(
     values: DoubleArray, past: LongArray, past_values: DoubleArray, slope: float, seed: int
-) -> dict[str, AnyArray]:
+) -> dict[str, Any]:
     """Return the arrays (N,) of a log that fits the histories and the click model.
 
     In order of time, each user has public rows, those of the history (told without noise), then
@@ -69,7 +69,7 @@ def _draw(rng: np.random.Generator, count: int, size: int) -> LongArray:
     return rng.choice(count, size=min(count, max(size, 12)), replace=False)
 
 
-def tiny_attributes(topic: LongArray, seed: int) -> dict[str, AnyArray]:
+def tiny_attributes(topic: LongArray, seed: int) -> dict[str, Any]:
     """Return price, publication time and creator (I,) of items of a main topic (I,).
 
     Creators keep to one topic; every tenth item or so has none that is known.
@@ -88,7 +88,7 @@ def tiny_attributes(topic: LongArray, seed: int) -> dict[str, AnyArray]:
 
 def tiny_encodings(
     topics: DoubleArray, factors: DoubleArray, liked: LongArray, seed: int
-) -> dict[str, AnyArray]:
+) -> dict[str, Any]:
     """Return raw encodings of items and of what users say, as encoders would give them.
 
     A text tells the topic and some of the item's factors, a picture the topic, less well. A

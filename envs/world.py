@@ -218,12 +218,12 @@ class World:
     @cached_property
     def cold_items(self) -> BoolArray:
         """Items (I,) without any public row."""
-        return frozen(self.item_popularity == 0)
+        return frozen(np.asarray(self.item_popularity == 0))
 
     @cached_property
     def cold_users(self) -> BoolArray:
         """Users (U,) without any public row, whose history is empty."""
-        return frozen((self.user_history < 0).all(axis=1))
+        return frozen(np.asarray((self.user_history < 0).all(axis=1)))
 
     @cached_property
     def directions(self) -> FloatArray:

@@ -115,7 +115,9 @@ def _log(world: Any) -> dict[str, Any]:  # noqa: ANN401 - a World, imported wher
 def _optional(world: Any) -> dict[str, Any]:  # noqa: ANN401 - a World
     """Return the columns from which prices, publication times and creators were read."""
     found = world.info.provenance.get("item_attributes", {})
-    said = {f"item_{role}": f"column {entry['column']!r}" for role, entry in found.items()}
+    said: dict[str, Any] = {
+        f"item_{role}": f"column {entry['column']!r}" for role, entry in found.items()
+    }
     if world.cold_items.any():
         said["cold_items"] = int(world.cold_items.sum())
     if world.cold_users.any():
