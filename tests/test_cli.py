@@ -196,7 +196,7 @@ def test_envs_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
     assert "slategym/World-v0" in capsys.readouterr().out
     assert run(["envs", "show", "slategym/World-v0"]) == 0
     said = capsys.readouterr().out
-    assert "departure.patience" in said
+    assert "leaving: patience" in said
     assert "MultiDiscrete" in said
     assert run(["envs", "show", "slategym/World-v0", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
