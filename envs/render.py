@@ -107,7 +107,7 @@ def context_of(
     if step is None or (step.info["session"]["over"][row] if "session" in step.info else False):
         return {"facts": _session(step, row)}
     number = int(state.step[row])
-    if number == 0 or step.terminated[row] or step.truncated[row]:
+    if number == 0:  # the next episode has begun
         return {"facts": _session(step, row)}
     facts = [f"step {number} of {variant.horizon}", *_session(step, row)]
     if variant.find("needs") is not None and state.query[row] >= 0:
