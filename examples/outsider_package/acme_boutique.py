@@ -1,14 +1,18 @@
 """A boutique as a slategym environment, with a part that slategym does not have."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from slategym.envs.arrays import AnyArray, DoubleArray
 from slategym.envs.part import number, register_part
 from slategym.envs.parts import Like, Patience, Reward
 from slategym.envs.parts_change import Change
 from slategym.envs.variant import Variant
+
+if TYPE_CHECKING:
+    from slategym.envs.reference_scene import Scene
 
 
 @register_part
@@ -22,17 +26,17 @@ class Window(Change):
     name = "window"
     window_fade: float = number(1.0, 0.0, 50.0, "logit lost by what the last slate held")
 
-    def arrays(self, scene: Any) -> dict[str, Any]:  # noqa: ANN401
+    def arrays(self, scene: "Scene") -> dict[str, AnyArray]:
         """Return what is remembered of each user: the last slate, item rows plus one (B, K)."""
         return {"last": np.zeros((scene.batch, scene.variant.slate_size), np.int32)}
 
-    def utility(self, scene: Any) -> Any:  # noqa: ANN401
+    def utility(self, scene: "Scene") -> DoubleArray:
         """Return (B, N) what is added to the utility of ``scene.items``, natural-log odds."""
         last = scene.own[self.name]["last"]
         seen = (last[:, None, :] == scene.items[:, :, None] + 1).any(axis=2)
-        return -self.window_fade * seen
+        return np.where(seen, -self.window_fade, 0.0)
 
-    def after(self, scene: Any) -> None:  # noqa: ANN401
+    def after(self, scene: "Scene") -> None:
         """Remember the slate; an empty place is 0, which is no item."""
         scene.own[self.name]["last"][:] = scene.slate + 1
 
