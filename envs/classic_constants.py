@@ -152,20 +152,22 @@ class ExplorationConstants(Constants):
     no_click_mass: float = number(5.0, -1e6, 1e6, "score (logit: logit) of choosing nothing")
     min_normalizer: float = number(0.0, -1e6, 0, "subtracted from proportional scores")
     attention_prob: float = number(1.0, 0, 1, "cascades: chance that a place is looked at")
-    score_scaling: float = number(0.05, 0, 1e6, "cascades: score times this, at most 1, is a chance")
+    score_scaling: float = number(
+        0.05, 0, 1e6, "cascades: score times this, at most 1, is a chance"
+    )
     topic_distribution: Vector = numbers(
         (0.2, 0.8), 0, 1, "chance of each topic of a document", distribution=True
     )
-    topic_quality_mean: Vector = numbers((0.8, 0.2), -50, 50, "mean log quality of each topic")
-    topic_quality_stddev: Vector = numbers((0.1, 0.1), 0, 50, "of log quality, for each topic")
+    topic_quality_mean: Vector = numbers((0.8, 0.2), -20, 20, "mean log quality of each topic")
+    topic_quality_stddev: Vector = numbers((0.1, 0.1), 0, 5, "of log quality, for each topic")
     user_type_distribution: Vector = numbers(
         (0.3, 0.7), 0, 1, "chance of each user type", distribution=True
     )
     user_document_mean_affinity_matrix: Matrix = numbers(
-        ((0.1, 0.7), (0.7, 0.1)), -50, 50, "mean log affinity, a row for each user type"
+        ((0.1, 0.7), (0.7, 0.1)), -20, 20, "mean log affinity, a row for each user type"
     )
     user_document_stddev_affinity_matrix: Matrix = numbers(
-        ((0.1, 0.1), (0.1, 0.1)), 0, 50, "of log affinity, a row for each user type"
+        ((0.1, 0.1), (0.1, 0.1)), 0, 5, "of log affinity, a row for each user type"
     )
 
     def check(self) -> None:
@@ -199,16 +201,19 @@ class SatisfactionConstants(Constants):
 
     family: ClassVar[str] = "long_term_satisfaction"
 
-    num_candidates: int = whole(20, 1, 10_000, "C, documents the slate is chosen from")
     slate_size: int = whole(1, 1, 100, "K, documents shown; the user consumes the first")
-    history_length: int = whole(8, 1, 200, "H, clicked documents that are observed, newest last")
-    memory_discount: float = number(0.7, -1e3, 0.999999, "share of exposure kept in a step")
+    history_length: int = whole(5, 1, 200, "H, clicked documents that are observed, newest last")
+    memory_discount: float = number(0.7, -0.999999, 0.999999, "share of exposure kept in a step")
     sensitivity: float = number(0.01, -1e3, 1e3, "of satisfaction to net positive exposure")
     innovation_stddev: float = number(0.05, 0, 1e3, "of the noise of net positive exposure")
-    choc_mean: float = number(5.0, -50, 50, "mean log engagement with clickbait 1, at satisfaction 1")
-    choc_stddev: float = number(1.0, 0, 50, "of log engagement with clickbait 1")
-    kale_mean: float = number(4.0, -50, 50, "mean log engagement with clickbait 0, at satisfaction 1")
-    kale_stddev: float = number(1.0, 0, 50, "of log engagement with clickbait 0")
+    choc_mean: float = number(
+        5.0, -50, 50, "mean log engagement with clickbait 1, at satisfaction 1"
+    )
+    choc_stddev: float = number(1.0, 0, 5, "of log engagement with clickbait 1")
+    kale_mean: float = number(
+        4.0, -50, 50, "mean log engagement with clickbait 0, at satisfaction 1"
+    )
+    kale_stddev: float = number(1.0, 0, 5, "of log engagement with clickbait 0")
     time_budget: float = number(60.0, 1e-6, 1e6, "steps of an episode")
 
 

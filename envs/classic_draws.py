@@ -11,20 +11,19 @@ import numba
 import numpy as np
 
 from slategym.envs import rng
-from slategym.envs.arrays import DoubleArray, KeyArray
+from slategym.envs.arrays import DoubleArray, LongArray
 
 # What a draw is for; numbers from 64 on belong to the classics. One is never reused.
 INTEREST, CLUSTER, QUALITY, CHOICE, DRIFT = 64, 65, 66, 67, 68
 USER_TYPE, AFFINITY, DOCUMENT = 69, 70, 71
-EXPOSURE, CLICKBAIT, ENGAGEMENT, INNOVATION = 72, 73, 74, 75
+EXPOSURE, CLICKBAIT, ENGAGEMENT = 72, 73, 74
 
 # The episode of candidates that stay for ever. Its counter, plus one, is zero: no episode's is.
 NO_EPISODE = np.uint64(2**64 - 1)
 
-_bits, _normal = rng.bits, rng.normal
-_S9, _S12, _S32, _S52 = (np.uint64(s) for s in (9, 12, 32, 52))
+_bits = rng.bits
+_S9, _S32, _S52 = (np.uint64(s) for s in (9, 32, 52))
 _LOWER = np.uint64(2**32 - 1)
-_ONE = np.uint64(1)
 
 # exp: Cody and Waite (1980): x = k ln 2 + r, |r| <= ln(2) / 2, ln 2 in two parts (fdlibm's).
 _LOG2_E = 1.4426950408889634
@@ -39,7 +38,11 @@ _MANTISSA, _EXPONENT_0 = np.uint64(2**52 - 1), np.uint64(1023 << 52)
 _INTEGER, _INTEGER_VALUE = np.uint64(0x433 << 52), 2.0**52 + 1023.0  # 2^52 + n, as bits
 
 _inline: Callable[..., Callable[..., float]] = numba.njit(forceinline=True, error_model="numpy")
-_series = _inline(rng._log_series)  # noqa: SLF001  the formula is stated once, there
+# The formulas are stated once, there.
+_series = _inline(rng._log_series)  # noqa: SLF001
+_ratio = _inline(rng._ratio)  # noqa: SLF001
+_CENTRE_NUM, _CENTRE_DEN = rng._CENTRE_NUM, rng._CENTRE_DEN  # noqa: SLF001
+_MIDDLE_NUM, _MIDDLE_DEN = rng._MIDDLE_NUM, rng._MIDDLE_DEN  # noqa: SLF001
 
 
 @_inline
@@ -54,7 +57,9 @@ def exp(x: float) -> float:
     p = ((((((p * r + c[7]) * r + c[6]) * r + c[5]) * r + c[4]) * r + c[3]) * r + c[2]) * r + 1.0
     p = p * r + 1.0
     # The low bits of `shifted` are k (modulo 2^52): moved up, they are added to the exponent.
-    scaled = np.uint64(np.float64(p).view(np.uint64) + (np.float64(shifted).view(np.uint64) << _S52))
+    scaled = np.uint64(
+        np.float64(p).view(np.uint64) + (np.float64(shifted).view(np.uint64) << _S52)
+    )
     return scaled.view(np.float64) if x >= _LEAST else 0.0
 
 
@@ -100,6 +105,64 @@ def uniform_from(bits32: np.uint64) -> float:
 
 
 @_inline
-def normal_from(bits32: np.uint64) -> float:
-    """Return a standard normal number from 32 bits (Wichura 1988, through `rng.normal`)."""
-    return _normal(bits32 << _S32)
+def central_normal(u: float) -> float:
+    """Return the normal quantile for |u - 0.5| <= 0.425, free of branches; wrong elsewhere."""
+    q = u - 0.5
+    return q * _ratio(_CENTRE_NUM, _CENTRE_DEN, 0.180625 - q * q)
+
+
+@_inline
+def is_central(u: float) -> bool:
+    """Return whether `central_normal` holds."""
+    return abs(u - 0.5) <= 0.425
+
+
+@_inline
+def tail_normal(u: float) -> float:
+    """Return the normal quantile where `is_central` is false and u is in [1e-10, 1 - 1e-10].
+
+    32 random bits reach no further, so that the formula's far tail is not needed.
+    """
+    r = math.sqrt(-log(min(u, 1.0 - u)))
+    tail = _ratio(_MIDDLE_NUM, _MIDDLE_DEN, r - 1.6)
+    return -tail if u < 0.5 else tail
+
+
+@_inline
+def normals(u: DoubleArray, z: DoubleArray, spare: DoubleArray, index: LongArray) -> None:
+    """Write the normal quantiles of uniform numbers (Wichura 1988, PPND16, as `rng.normal`).
+
+    The centre is taken of all of them in one loop without branches, which the compiler turns
+    into vector instructions; the 15 % in the tails are gathered, and done again likewise.
+
+    Args:
+        u: (N,) `uniform_from` numbers.
+        z: (N,) written.
+        spare: (N,) scratch.
+        index: (N + 1,) scratch.
+    """
+    for i in range(len(u)):
+        z[i] = central_normal(u[i])
+    tails = 0
+    for i in range(len(u)):
+        index[tails] = i
+        tails += not is_central(u[i])
+    for i in range(tails):
+        spare[i] = u[index[i]]
+    for i in range(tails):
+        spare[i] = tail_normal(spare[i])
+    for i in range(tails):
+        z[index[i]] = spare[i]
+
+
+@_inline
+def normal(u: float) -> float:
+    """Return the normal quantile of one uniform number, with the bits of `normals`."""
+    return central_normal(u) if is_central(u) else tail_normal(u)
+
+
+@_inline
+def exponentials(u: DoubleArray) -> None:
+    """Turn uniform numbers into exponential ones of mean one, in place."""
+    for i in range(len(u)):
+        u[i] = -log(u[i])

@@ -1,0 +1,208 @@
+"""Interest evolution, one user at a time: videos cost time, and change what one likes.
+
+RecSim's interest_evolution.py with its utility-model samplers (Ie et al. 2019, SlateQ, section
+6). Columns of the user: 20 interests in [-1, 1], then the time budget in minutes.
+"""
+
+import numba
+import numpy as np
+
+from slategym.envs import rng
+from slategym.envs.arrays import DoubleArray, FloatArray, LongArray
+from slategym.envs.classic_choice import lone_score, race, set_clocks, weigh
+from slategym.envs.classic_constants import N_TOPICS
+from slategym.envs.classic_draws import (
+    CLUSTER,
+    DRIFT,
+    INTEREST,
+    QUALITY,
+    below_from,
+    exponentials,
+    half,
+    normal,
+    normals,
+    uniform_from,
+)
+from slategym.envs.classic_state import (
+    DRAWN,
+    KEY,
+    STEP,
+    EvolutionRules,
+    Luck,
+    Response,
+    State,
+    Work,
+)
+
+BUDGET = N_TOPICS
+"""Column of the user that holds the time budget."""
+NAMES = ("click", "watch_time", "liked", "quality")
+"""The quantities of a response, in the order of `Response.real`."""
+_bits, _step_key, _uniform = rng.bits, rng.step_key, rng.uniform
+_LOWER, _S32 = np.uint64(2**32 - 1), np.uint64(32)
+_compiled = numba.njit(forceinline=True, error_model="numpy")
+
+
+@_compiled
+def draw_user(rules: EvolutionRules, at: np.uint64, user: DoubleArray) -> None:
+    """Write a new user: interests uniform on (-1, 1), and the whole time budget."""
+    for z in range(N_TOPICS):
+        user[z] = 2.0 * _uniform(_bits(at, INTEREST, z)) - 1.0
+    user[BUDGET] = rules.time_budget
+
+
+@_compiled
+def draw_candidates(
+    rules: EvolutionRules, state: State, first: int, count: int, work: Work
+) -> None:
+    """Write new videos for a block of users, clusters uniform; quality waits to be looked at."""
+    size = state.cluster.shape[1]
+    for b in range(first, first + count):
+        at = state.counters[b, DRAWN]
+        for c in range(0, size - 1, 2):
+            number = _bits(at, CLUSTER, c >> 1)
+            state.cluster[b, c] = below_from(number >> _S32, N_TOPICS)
+            state.cluster[b, c + 1] = below_from(number & _LOWER, N_TOPICS)
+        if size & 1:
+            state.cluster[b, size - 1] = below_from(half(at, CLUSTER, size - 1), N_TOPICS)
+
+
+@_compiled
+def quality_luck(at: np.uint64, position: int) -> float:
+    """Return the uniform number behind the quality of a candidate."""
+    return uniform_from(half(at, QUALITY, 2 * position))
+
+
+@_compiled
+def quality_of(rules: EvolutionRules, at: np.uint64, cluster: int, position: int) -> float:
+    """Return the quality of a candidate: normal about its cluster's mean."""
+    noise = normal(quality_luck(at, position))
+    return rules.cluster_means[cluster] + rules.quality_stddev * noise
+
+
+@_compiled
+def interest_after(rules: EvolutionRules, interest: float, upward: bool) -> float:
+    """Return the interest in the clicked cluster after the click (RecSim's update_state).
+
+    The step is (y - y / x |u|) (1 - u) with intercepts x and y, in both directions.
+    """
+    slope = -rules.alpha_y_intercept / rules.alpha_x_intercept
+    step = (slope * abs(interest) + rules.alpha_y_intercept) * (1.0 - interest)
+    return min(max(interest + step if upward else interest - step, -1.0), 1.0)
+
+
+@_compiled
+def upward_chance(interest: float) -> float:
+    """Return the chance that a click raises the interest."""
+    return (interest + 1.0) / 2.0
+
+
+@_compiled
+def watch_time(rules: EvolutionRules, budget: float) -> float:
+    """Return the minutes watched of a clicked video: never more than are left."""
+    return min(budget, rules.video_length)
+
+
+@_compiled
+def budget_after(
+    rules: EvolutionRules, budget: float, watched: float, quality: float, score: float
+) -> float:
+    """Return the budget after a click: less the time watched, plus a share for its utility.
+
+    ``score`` is the expected utility of the clicked video (`lone_score`).
+    """
+    utility = rules.user_quality_factor * score + rules.document_quality_factor * quality
+    return budget - watched + rules.user_update_alpha * watched * utility
+
+
+@_compiled
+def prepare(
+    rules: EvolutionRules, state: State, slates: LongArray, first: int, luck: Luck
+) -> None:
+    """Draw what chance decides for a block of users: clocks, and quality of what is shown."""
+    size, u = slates.shape[1], luck.work.real[0]
+    for n in range(len(luck.clocks)):
+        b = first + n
+        counters, slate = state.counters[b], slates[b]
+        at = _step_key(counters[KEY], counters[STEP])
+        set_clocks(at, slate, state.cluster.shape[1], luck.clocks[n])
+        luck.weights[n, size] = rules.no_click_mass
+        for i in range(size):
+            luck.weights[n, i] = state.user[b, state.cluster[b, slate[i]]]
+            u[n * size + i] = quality_luck(counters[DRAWN], slate[i])
+    exponentials(luck.clocks.reshape(-1))
+    weigh(
+        luck.weights, rules.choice_model, rules.min_normalizer,
+        rules.attention_prob, rules.score_scaling,
+    )  # fmt: skip
+    normals(u[: len(luck.noise)], luck.noise, luck.work.real[1], luck.work.index)
+
+
+@_compiled
+def meet(
+    rules: EvolutionRules,
+    state: State,
+    slate: LongArray,
+    out: Response,
+    b: int,
+    luck: Luck,
+    n: int,
+) -> tuple[int, float, float, bool]:
+    """Show a slate to user b, the n-th of the block: choice, watch time, drift and budget.
+
+    Returns:
+        The place clicked or -1, the reward in minutes, the value in [0, 1] that the history
+        keeps, and whether the budget is spent.
+    """
+    user, count = state.user[b], len(slate)
+    for i in range(count):
+        mean = rules.cluster_means[state.cluster[b, slate[i]]]
+        out.real[1, b, i] = out.real[2, b, i] = 0.0
+        out.real[3, b, i] = mean + rules.quality_stddev * luck.noise[n * count + i]
+    slot = race(luck.weights[n], luck.clocks[n], count)
+    if slot < 0:
+        user[BUDGET] -= rules.step_penalty
+        return slot, 0.0, 0.0, user[BUDGET] <= 0.0
+    c = state.cluster[b, slate[slot]]
+    interest = user[c]
+    quality = rules.cluster_means[c] + rules.quality_stddev * luck.noise[n * count + slot]
+    watched = watch_time(rules, user[BUDGET])
+    score = lone_score(
+        interest, rules.choice_model, rules.no_click_mass, rules.min_normalizer,
+        rules.attention_prob, rules.score_scaling,
+    ) if rules.user_quality_factor != 0.0 else 0.0  # fmt: skip
+    at = _step_key(state.counters[b, KEY], state.counters[b, STEP])
+    upward = _uniform(_bits(at, DRIFT, 0)) < upward_chance(interest)
+    user[c] = interest_after(rules, interest, upward)
+    user[BUDGET] = budget_after(rules, user[BUDGET], watched, quality, score)
+    out.real[1, b, slot] = watched
+    value = watched / rules.video_length if rules.video_length > 0.0 else 0.0
+    return slot, watched, value, user[BUDGET] <= 0.0
+
+
+@_compiled
+def put_user(rules: EvolutionRules, user: DoubleArray, out: FloatArray) -> None:
+    """Write what is seen of the user: the interests."""
+    for z in range(N_TOPICS):
+        out[z] = user[z]
+
+
+@_compiled
+def put_document(rules: EvolutionRules, cluster: int, feature: float, out: FloatArray) -> None:
+    """Write what is seen of a video: its cluster, one-hot."""
+    for z in range(N_TOPICS):
+        out[z] = 0.0
+    out[cluster] = 1.0
+
+
+@_compiled
+def progress(rules: EvolutionRules, step: int) -> float:
+    """Return how far an episode of unknown length is: steps / (steps + 100), in [0, 1)."""
+    return step / (step + 100.0)
+
+
+@_compiled
+def tally_document(
+    rules: EvolutionRules, cluster: int, feature: float, sums: FloatArray, at: int
+) -> None:
+    """Add nothing: interests are seen, so what was clicked and shown tells no more of them."""

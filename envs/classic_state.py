@@ -1,0 +1,160 @@
+"""The arrays the compiled classics work on: users, responses, observations, rules."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from slategym.envs.arrays import (
+    AnyArray,
+    BoolArray,
+    DoubleArray,
+    FloatArray,
+    IntArray,
+    KeyArray,
+    LongArray,
+)
+
+SEED, STREAM, EPISODE, STEP, KEY, DRAWN = range(6)
+"""Columns of `State.counters`. KEY is the episode's key; DRAWN the key of the candidates."""
+LAST_CLICK, LAST_VALUE, CLICKS, VALUES, MEANS = range(5)
+"""Columns of `State.tally`; from MEANS on, sums of features of what was consumed and shown."""
+CONTEXT_SCALARS = 5
+"""Entries of the context before the means."""
+RECENCY_DECAY = 0.9
+"""Weight of a place of the history relative to the next newer one."""
+
+
+class State(NamedTuple):
+    """B users in the middle of an episode: one row each, no array shared with a caller."""
+
+    counters: KeyArray  # (B, 6) see SEED and the others
+    user: DoubleArray  # (B, U) the true user; the family's rules name the columns
+    tally: FloatArray  # (B, 4 + 2Z) see LAST_CLICK and the others
+    cluster: AnyArray  # (B, C) uint8 cluster or topic of each candidate
+    feature: FloatArray  # (B, C) what else is seen of a candidate; (B, 0) in evolution
+    past_cluster: AnyArray  # (B, H) uint8, newest last
+    past_feature: FloatArray  # (B, H)
+    past_value: FloatArray  # (B, H) in [0, 1]; -1 where nothing was clicked yet
+
+
+class Response(NamedTuple):
+    """What B users did in one step; made anew for each step and handed out."""
+
+    real: FloatArray  # (R, B, K) click, then the family's quantities, in the order of its names
+    whole: IntArray  # (2, B, K) slate positions, clusters
+    reward: FloatArray  # (2, B) the reward, and its only term
+    ended: BoolArray  # (2, B) terminated, truncated
+
+
+class Work(NamedTuple):
+    """Scratch for a block of N users."""
+
+    real: DoubleArray  # (4, N * max(C, K, 2))
+    index: LongArray  # (N * max(C, K, 2) + 1,)
+
+
+class Luck(NamedTuple):
+    """What chance decides in a step, and what weighs on it, for a block of N users at once.
+
+    Loops over a block have no branches and are turned into vector instructions.
+    """
+
+    clocks: DoubleArray  # (N, K + 1) exponential, see `slategym.envs.classic_choice.race`
+    weights: DoubleArray  # (N, K + 1) see `slategym.envs.classic_choice.weigh`
+    noise: DoubleArray  # (N * K,) standard normal, of each place of each slate
+    work: Work
+
+
+class View(NamedTuple):
+    """An observation of B users: one flat buffer, block by block as in `Blocks`."""
+
+    real: FloatArray  # (B * (Du + H D + C D + 3 H + X),)
+    ids: IntArray  # (B * C,) candidates in ids mode, else (0,)
+    past_ids: IntArray  # (B * H,) history in ids mode, else (0,)
+
+
+class Blocks(NamedTuple):
+    """The same with shapes; D is 0 in ids mode, and the ids have no rows otherwise."""
+
+    user: FloatArray  # (B, Du)
+    history: FloatArray  # (B, H, D)
+    candidates: FloatArray  # (B, C, D)
+    feedback: FloatArray  # (B, H, 3)
+    context: FloatArray  # (B, X)
+    ids: IntArray  # (B, C)
+    past_ids: IntArray  # (B, H)
+
+
+class EvolutionRules(NamedTuple):
+    """The numbers of interest evolution; user columns: 20 interests, then the time budget."""
+
+    choice_model: int
+    no_click_mass: float
+    min_normalizer: float
+    attention_prob: float
+    score_scaling: float
+    alpha_x_intercept: float
+    alpha_y_intercept: float
+    time_budget: float
+    step_penalty: float
+    video_length: float
+    quality_stddev: float
+    user_update_alpha: float
+    user_quality_factor: float
+    document_quality_factor: float
+    horizon: int
+    resample_documents: bool
+    cluster_means: DoubleArray  # (20,)
+
+
+class ExplorationRules(NamedTuple):
+    """The numbers of interest exploration; user columns: affinity of each topic, the type."""
+
+    choice_model: int
+    no_click_mass: float
+    min_normalizer: float
+    attention_prob: float
+    score_scaling: float
+    horizon: int
+    resample_documents: bool
+    topics: DoubleArray  # (3, Z) cumulative chance, mean and stddev of log quality
+    types: DoubleArray  # (Y,) cumulative chance
+    affinity: DoubleArray  # (2, Y, Z) mean and stddev of log affinity
+
+
+class SatisfactionRules(NamedTuple):
+    """The numbers of long-term satisfaction; user columns: exposure, satisfaction, budget."""
+
+    memory_discount: float
+    sensitivity: float
+    innovation_stddev: float
+    choc_mean: float
+    choc_stddev: float
+    kale_mean: float
+    kale_stddev: float
+    time_budget: float
+    horizon: int
+    resample_documents: bool
+
+
+Rules = EvolutionRules | ExplorationRules | SatisfactionRules
+
+
+def new_state(batch: int, sizes: dict[str, int]) -> State:
+    """Return a state of ``batch`` users with every array zero.
+
+    Args:
+        batch: B.
+        sizes: columns of ``user``, ``tally``, ``cluster``, ``feature`` and ``past``.
+    """
+    past = sizes["past"]
+    return State(
+        counters=np.zeros((batch, 6), np.uint64),
+        user=np.zeros((batch, sizes["user"]), np.float64),
+        tally=np.zeros((batch, sizes["tally"]), np.float32),
+        cluster=np.zeros((batch, sizes["cluster"]), np.uint8),
+        feature=np.zeros((batch, sizes["feature"]), np.float32),
+        past_cluster=np.zeros((batch, past), np.uint8),
+        past_feature=np.zeros((batch, past), np.float32),
+        past_value=np.zeros((batch, past), np.float32),
+    )
