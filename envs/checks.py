@@ -8,15 +8,17 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium import spaces
 
 from slategym.envs.arrays import AnyArray, LongArray
 from slategym.envs.registry import get_variant
-from slategym.envs.worlds import as_world
 from slategym.envs.single import SlateEnv
 from slategym.envs.vector import SlateVectorEnv
 from slategym.envs.world import World
+from slategym.envs.worlds import as_world
 
 STEPS = 30
+MOST_STEPS = 1000  # of the check that episodes end and begin anew
 SEED = 11
 
 
@@ -38,12 +40,12 @@ def check_variant(
         **changes: keywords for the environment.
     """
     variant = get_variant(variant_id)
-    opened = as_world(variant.world if world is None else world)
+    place = {} if world is None else {"world": as_world(world)}
 
     def make(batch: int) -> SlateVectorEnv:
-        return SlateVectorEnv(batch, variant=variant, world=opened, **changes)
+        return SlateVectorEnv(batch, variant=variant, **place, **changes)
 
-    problems = list(_gymnasium_problems(variant_id, opened, changes))
+    problems = list(_gymnasium_problems(variant_id, {**place, **changes}))
     for check in _CHECKS:
         problems += check(make)
     return problems
@@ -98,13 +100,13 @@ def _block_problems(world: World) -> Iterator[str]:
         yield f"blocks lack {sorted(missing)}"
 
 
-def _gymnasium_problems(variant_id: str, world: World, changes: dict[str, Any]) -> Iterator[str]:
+def _gymnasium_problems(variant_id: str, changes: dict[str, Any]) -> Iterator[str]:
     """Yield every warning and error of Gymnasium's own checker."""
     from gymnasium.utils.env_checker import check_env
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        env = gymnasium.make(variant_id, world=world, **changes)
+        env = gymnasium.make(variant_id, **changes)
         try:
             check_env(env.unwrapped)
         except Exception as error:  # the checker raises whatever it meets
@@ -118,11 +120,16 @@ def _gymnasium_problems(variant_id: str, world: World, changes: dict[str, Any]) 
 Make = Callable[[int], SlateVectorEnv]
 
 
-def actions_for(env: SlateVectorEnv, step: int, streams: LongArray) -> LongArray:
-    """Return fixed, varied slates (B, K) that depend on the stream and the step only."""
-    count, size = env.variant.num_candidates, env.variant.slate_size
-    slot = np.arange(size)
-    return (streams[:, None] * 7 + step * 3 + slot * (1 + streams[:, None] % 3)) % count
+def actions_for(env: SlateVectorEnv, step: int, streams: LongArray) -> AnyArray:
+    """Return fixed, varied actions (B, ...) that depend on the stream and the step only."""
+    space = env.single_action_space
+    if isinstance(space, spaces.Box):
+        wave = np.sin(np.arange(space.shape[0]) + streams[:, None] * 0.7 + step * 0.3)
+        return (wave * np.minimum(space.high, 1.0)).astype(np.float32)
+    if isinstance(space, spaces.Discrete):
+        return (streams * 7 + step * 3) % int(space.n)
+    slot = np.arange(len(space.nvec))
+    return (streams[:, None] * 7 + step * 3 + slot * (1 + streams[:, None] % 3)) % space.nvec[0]
 
 
 def rollout(env: SlateVectorEnv, streams: LongArray, steps: int = STEPS) -> list[Any]:
@@ -179,29 +186,32 @@ def _check_aliasing(make: Make) -> Iterator[str]:
 
 
 def _check_autoreset(make: Make) -> Iterator[str]:
-    env = make(64)
-    horizon = env.variant.horizon
+    env, other = make(64), make(64)
     streams = np.arange(64)
     env.reset(seed=SEED)
+    other.reset(seed=SEED)
+    second = other.reset()[0]  # the first observation of each row's next episode
     ended = np.zeros(64, dtype=np.int64)
-    for step in range(2 * horizon + 2):
+    steps = min(2 * env.variant.horizon + 2, MOST_STEPS)
+    for step in range(steps):
         observation, _, terminated, truncated, info = env.step(actions_for(env, step, streams))
         done = terminated | truncated
-        ended += done
         if (terminated & truncated).any():
             yield "a row was terminated and truncated at once"
             return
         if done.any() and not (info["_final_obs"] == done).all():
             yield "info['_final_obs'] is not the mask of the rows that ended"
             return
-        if done.any() and (observation["context"][done, 0] != 0).any():
-            yield "a row that ended was not given the first observation of its next episode"
-            return
-        if done.any() and (info["final_obs"]["context"][done, 0] == 0).any():
-            yield "info['final_obs'] does not hold the last observation of a row that ended"
-            return
-    if (ended < 2).any():
-        yield f"a row did not end twice within {2 * horizon + 2} steps at horizon {horizon}"
+        for row in np.flatnonzero(done & (ended == 0)):
+            if differs_in_row(observation, second, int(row), int(row)):
+                yield "a row that ended was not given the first observation of its next episode"
+                return
+            if not differs_in_row(info["final_obs"], second, int(row), int(row)):
+                yield "info['final_obs'] does not hold the last observation of a row that ended"
+                return
+        ended += done
+    if steps < MOST_STEPS and (ended < 2).any():
+        yield f"a row did not end twice within {steps} steps at horizon {env.variant.horizon}"
 
 
 def _check_snapshot(make: Make) -> Iterator[str]:
@@ -229,7 +239,8 @@ def _check_terms(make: Make) -> Iterator[str]:
 
 def _check_single(make: Make) -> Iterator[str]:
     batch = make(1)
-    single = SlateEnv(variant=batch.variant, world=batch.world)
+    place = getattr(batch.simulation, "world", None)
+    single = SlateEnv(variant=batch.variant, **({} if place is None else {"world": place}))
     first = batch.reset(seed=SEED)
     if differs_in_row(single.reset(seed=SEED), first, None, 0):
         yield "the single environment begins differently from row 0 of the batch"

@@ -1,5 +1,7 @@
 """Nearest items to points in item space: among a few candidates, or in the whole catalogue."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from slategym.envs.arrays import FloatArray, IntArray, LongArray
@@ -101,7 +103,7 @@ def _groups(vectors: FloatArray, rounds: int = 8) -> tuple[FloatArray, list[Long
     nearest = _assign(vectors, centres)
     order = np.argsort(nearest, kind="stable")
     edges = np.searchsorted(nearest[order], np.arange(count + 1))
-    return centres, [order[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return centres, [order[a:b] for a, b in pairwise(edges)]
 
 
 def _assign(vectors: FloatArray, centres: FloatArray) -> LongArray:

@@ -97,10 +97,8 @@ def calendar_step(rules: AnyArray, start: int, step: int, day: float) -> int:
 def age_of(rules: AnyArray, birth: IntArray, calendar: np.uint64, now: int, i: int) -> int:
     """Return the age of an item in calendar steps."""
     period = np.int64(rules.calendar)
-    if len(birth) > 0:
-        born = np.int64(birth[i])
-    else:
-        born = _below(_draw(calendar, _BIRTH, i), period)
+    drawn = len(birth) == 0
+    born = _below(_draw(calendar, _BIRTH, i), period) if drawn else np.int64(birth[i])
     return (now - born) % period
 
 

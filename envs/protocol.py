@@ -112,8 +112,8 @@ class AnyVariant(Protocol):
     def simulation(
         self,
         batch: int,
-        world: Any = None,
-        users: str = "all",  # noqa: ANN401
+        world: object = None,
+        users: str = "all",
     ) -> Simulation:
         """Return ``batch`` users in this task."""
 

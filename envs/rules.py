@@ -29,9 +29,10 @@ RULES = np.dtype(
     + [(name, "i8") for name in ("candidate_code", "choice_code", "horizon", "paid")]
     + [(name, "i8") for name in ("factors", "topics", "at_topics", "topics_each")]
 )
-"""One field per parameter of a built-in part and per number of the world; ``on_<part>`` is 1
-where the part is there; ``at_<vector>`` is where a vector of `Users.numbers` begins; ``paid`` counts the leading reward terms that can be other than zero; F, Z, the column of `Items.rows` at which topics begin, and how many an item
-has at most."""
+"""One field per parameter of a built-in part and per number of the world. ``on_<part>`` is 1 where
+the part is there; ``at_<vector>`` is where a vector of `Users.numbers` begins; ``paid`` counts the
+leading reward terms that can be other than zero; ``factors`` is F, ``topics`` Z, ``at_topics`` the
+column of `Items.rows` at which topics begin, ``topics_each`` how many an item has at most."""
 
 
 def rules_of(world: World, variant: Variant, layout: Layout) -> AnyArray:
