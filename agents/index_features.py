@@ -33,7 +33,8 @@ class IndexFeatures:
     exposure that satisfaction follows; ``minutes`` expected minutes in median durations; ``skip``
     the probability of a skip; ``plays`` recency-weighted plays so far; ``sow`` taste (at least 0)
     of an item not played lately; ``fresh`` freshness; ``price`` ln(price / median); ``need`` the
-    need of its topics. Weights of items shown but not taken have the prefix ``shown_``.
+    need of its topics. Weights of items shown but not taken have the prefix ``shown_``. A weight
+    is in rewards of a middling item, so that it means the same over films and over clips.
 
     Args:
         world: its items.
@@ -49,7 +50,9 @@ class IndexFeatures:
         self._bait = clickbait(world).astype(np.float64)
         self._log_price = np.log(prices(world).astype(np.float64))
         duration = np.asarray(world.item_duration, np.float64)
-        self._duration = duration / max(float(np.median(duration)), 1e-9)
+        self._median = max(float(np.median(duration)), 1e-9)
+        self._duration = duration / self._median
+        self.unit = _unit(variant, self._median)
 
     def indices(
         self, observation: Observation, vector: FloatArray
@@ -61,7 +64,7 @@ class IndexFeatures:
             vector: (W,) or (B, W) weights in the order of `weights`.
         """
         state = _Read(self, observation)
-        rows = np.atleast_2d(vector)
+        rows = self.unit * np.atleast_2d(vector)
         gain, cost = np.zeros(state.taste.shape), np.zeros(state.taste.shape)
         for place, name in enumerate(self.weights):
             weight = rows[:, place : place + 1]
@@ -165,6 +168,15 @@ class _Read:
 
         column = trait_names(self.of.variant).index(name)
         return np.asarray(self.seen["candidate_traits"][..., column], np.float64)
+
+
+def _unit(variant: Variant, minutes: float) -> float:
+    """Return the reward of an item of median price and duration (minutes), half consumed."""
+    weight = variant.parameters
+    halves = ("watch", "rating", "like", "purchase", "revenue")
+    total = sum(0.5 * abs(weight[f"{term}_weight"]) for term in halves)
+    total += abs(weight["click_weight"]) + 0.5 * minutes * abs(weight["minutes_weight"])
+    return float(total) or 1.0
 
 
 def _logistic(x: NDArray[Any]) -> FloatArray:

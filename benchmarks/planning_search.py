@@ -39,8 +39,7 @@ def search(
     """Return weights of `IndexPlanner` by the cross-entropy method (Rubinstein 1999).
 
     Each generation draws weights from a normal distribution, plays ``users`` episodes with each,
-    all with the same users and luck, and moves mean and spread to those of the best quarter. In
-    the unit of the features, 1 is what an item of mean worth brings.
+    all with the same users and luck, and moves mean and spread to those of the best quarter.
 
     Args:
         world: the world to plan in.
@@ -48,14 +47,13 @@ def search(
         users: user streams per weight vector; new ones in each generation.
         population: weight vectors per generation.
         generations: how many.
-        spread: first standard deviation, in mean worths of an item taken.
+        spread: first standard deviation; a weight of 1 is worth a middling item.
         seed: of the draws and, plus the generation, of the users.
         start: first mean; None: zero, which is the myopic oracle.
     """
     names = IndexPlanner(world, variant.slate_size, variant).features.weights
-    unit = _mean_worth(world, variant)
     mean = np.array([(start or {}).get(name, 0.0) for name in names])
-    std = np.full(len(names), spread * unit)
+    std = np.full(len(names), spread)
     rng = np.random.default_rng(seed)
     for generation in range(generations):
         drawn = mean + std * rng.standard_normal((population, len(names)))
@@ -63,7 +61,7 @@ def search(
         score = scores(world, variant, drawn, users, seed + 1 + generation)
         elite = drawn[np.argsort(-score)[: max(2, population // 4)]]
         # A floor that shrinks keeps the spread from collapsing on the luck of one generation.
-        floor = 0.1 * unit * spread * (1.0 - generation / generations)
+        floor = 0.1 * spread * (1.0 - generation / generations)
         mean = 0.3 * mean + 0.7 * elite.mean(axis=0)
         std = 0.3 * std + 0.7 * elite.std(axis=0) + floor
     return {name: round(float(value), 4) for name, value in zip(names, mean, strict=True)}
@@ -101,14 +99,6 @@ class _Held:
     def __init__(self, policy: IndexPlanner, weights: FloatArray) -> None:
         policy.vector = weights
         self.name, self.act = policy.name, policy.act
-
-
-def _mean_worth(world: World, variant: Variant) -> float:
-    """Return the mean worth of a candidate at the start of an episode."""
-    from slategym.benchmarks.planning_play import make_task
-
-    _, info = make_task(world, variant, 256).reset(seed=SEARCH_SEED)
-    return max(float(np.abs(info["privileged"]["worth"]).mean()), 1e-6)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
