@@ -75,14 +75,17 @@ class ProtoActions:
     """A point in item space; the slate is the K items nearest to it, nearest first.
 
     As in Dulac-Arnold et al. 2015 (the Wolpertinger policy without its critic): among the
-    candidates, or in the whole catalogue by exact or approximate search.
+    candidates, or in the whole catalogue by exact or approximate search. An action lies in
+    [-1, 1]^D; the point is ``action * scale``, and ``scale`` (D,) the largest absolute value of
+    each column of the item vectors, so that every item can be pointed at.
     """
 
     def __init__(self, batch: int, size: int, vectors: FloatArray, search: str) -> None:
         self._batch, self._size, self._vectors = batch, size, vectors
-        self._search, self._index = search, None
-        bound = float(np.ceil(max(float(np.abs(vectors).max(initial=0.0)), 1.0)))
-        self.space: spaces.Space[Any] = spaces.Box(-bound, bound, (vectors.shape[1],), np.float32)
+        self._search = search
+        self._index: NearestItems | None = None
+        self.scale = proto_scale(vectors)
+        self.space: spaces.Space[Any] = spaces.Box(-1.0, 1.0, (vectors.shape[1],), np.float32)
 
     def slates(self, actions: AnyArray, candidates: IntArray) -> LongArray:
         """Return the K nearest candidates, or items of the whole catalogue if C is 0."""
@@ -93,7 +96,7 @@ class ProtoActions:
                 f"actions are {points.dtype} of shape {points.shape}; a proto-item is {shape} "
                 "numbers."
             )
-        points = points.astype(np.float32)
+        points = points.astype(np.float32) * self.scale
         if not np.isfinite(points).all():
             raise UsageError("actions hold values that are not finite.")
         if candidates.shape[1] > 0:
@@ -101,6 +104,12 @@ class ProtoActions:
         if self._index is None:
             self._index = NearestItems(self._vectors, approximate=self._search == "approximate")
         return self._index.search(points, self._size)
+
+
+def proto_scale(vectors: FloatArray) -> FloatArray:
+    """Return (D,): what an action in [-1, 1]^D is multiplied by to point at items."""
+    widest = np.abs(vectors).max(axis=0, initial=0.0)
+    return np.where(widest > 0, widest, 1.0).astype(np.float32)
 
 
 def make_actions(
