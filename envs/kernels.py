@@ -42,7 +42,8 @@ _begin_rows, _leave, _settle = (
     stages_session.leave,
     stages_session.settle,
 )
-_begin_step, _show, _take = stages.begin_step, stages.show, stages.take
+_begin_step, _pick = stages.begin_step, stages.pick
+_show, _take = stages.show, stages.take
 _respond, _change, _refresh = stages_response.respond, stages.change, stages.refresh
 _observe_context, _observe_history = observing.observe_context, observing.observe_history
 _observe_profile, _observe_latent = observing.observe_profile, observing.observe_latent
@@ -110,7 +111,8 @@ def _compile(sources: str) -> Kernels:
         for lo in range(0, len(actions), _BLOCK):
             hi = min(lo + _BLOCK, len(actions))
             _begin_step(r, users, scratch, lo, hi)
-            _show(r, items, users, actions, out, scratch, lo, hi)
+            _pick(r, items, users, actions, out, scratch, lo, hi)
+            _show(r, items, users, out, scratch, lo, hi)
             _take(r, items, users, people, out, scratch, lo, hi)
             _respond(r, items, users, out, scratch, lo, hi)
             _change(r, items, users, people, out, scratch, lo, hi)

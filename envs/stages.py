@@ -68,11 +68,32 @@ def begin_step(rules: AnyArray, users: Users, scratch: Scratch, lo: int, hi: int
 
 
 @numba.njit
-def show(
+def pick(
     rules: AnyArray, items: Items, users: Users, actions: LongArray, out: Response,
     scratch: Scratch, lo: int, hi: int,
 ) -> None:  # fmt: skip
-    """Write the slates; a position given again, or an item that is gone, is an empty slot."""
+    """Write the items asked for, and touch their rows.
+
+    The rows lie all over the catalogue. Here many are asked of memory at once; the stages that
+    need them, one after the other, would wait for each.
+    """
+    slate, rows, touched = out.slate, items.rows, np.float32(0.0)
+    last = rows.shape[1] - 1
+    for b in range(lo, hi):
+        for k in range(slate.shape[1]):
+            i = actions[b, k]
+            if rules.candidate_code != 4:
+                i = np.int64(users.candidates[b, i])
+            slate[b, k] = i
+            touched += rows[i, 0] + rows[i, last]
+    scratch.utility[0] = touched
+
+
+@numba.njit
+def show(
+    rules: AnyArray, items: Items, users: Users, out: Response, scratch: Scratch, lo: int, hi: int
+) -> None:
+    """Empty the slots of positions given again, or of items that are gone; sum up the topics."""
     slate, mean, rows = out.slate, scratch.mean, items.rows
     first, each = rules.at_topics, rules.topics_each
     checked = rules.on_ageing + rules.on_creators > 0
@@ -82,9 +103,7 @@ def show(
         for z in range(mean.shape[1]):
             mean[n, z] = 0.0
         for k in range(slate.shape[1]):
-            i = actions[b, k]
-            if rules.candidate_code != 4:
-                i = np.int64(users.candidates[b, i])
+            i = np.int64(slate[b, k])
             gone = _is_among(i, slate, b, k)
             if checked and not gone:
                 gone = not _is_there(
@@ -94,7 +113,6 @@ def show(
             if gone:
                 slate[b, k] = -1
                 continue
-            slate[b, k] = i
             filled += 1
             for t in range(first, first + each):
                 z = np.int64(rows[i, t])
