@@ -183,7 +183,7 @@ def changed_parameters(record: dict[str, Any], task: Variant) -> list[str]:
             kept, is taken to agree.
         task: the variant now, in the run's own sizes.
     """
-    now = task.parameters
+    now = json.loads(json.dumps(task.parameters))  # as the record went through JSON
     then = record.get("parameters", now)
     names = sorted((then.keys() | now.keys()) - {"observation"})
     return [
