@@ -11,10 +11,7 @@ from slategym.envs.parts_candidates import (
     UniformCandidates,
 )
 from slategym.envs.parts_change import (
-    Ageing,
     Boredom,
-    Bursts,
-    Creators,
     Familiarity,
     InterestDrift,
     Mood,
@@ -34,6 +31,7 @@ from slategym.envs.parts_choice import (
 from slategym.envs.parts_feedback import Like, Purchase, Rating, Share, Skip, Watch
 from slategym.envs.parts_leaving import Budget, Patience, Returning
 from slategym.envs.parts_reward import Reward
+from slategym.envs.parts_supply import Ageing, Bursts, Creators
 
 BUILT_IN = (
     UniformCandidates, PopularCandidates, RetrievedCandidates, FixedCandidates,

@@ -1,25 +1,69 @@
 """Which items a user may be shown in a step: one part for each way to choose them."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from slategym.envs.arrays import DoubleArray, FloatArray
-from slategym.envs.part import Part, number, register_part
+from slategym.envs import rng
+from slategym.envs.arrays import AnyArray, DoubleArray, FloatArray, IntArray, LongArray
+from slategym.envs.part import number, register_part
+from slategym.envs.parts_hooks import HookedPart
+
+if TYPE_CHECKING:
+    from slategym.envs.reference_scene import Scene
+
+TRIES = 64  # attempts per candidate before the rest is drawn uniformly
 
 
 @dataclass(frozen=True)
-class Candidates(Part):
+class Candidates(HookedPart):
     """C distinct items of the catalogue that exist in this step.
 
     An item drawn again, or one that is not there (expired, its creator gone, see `Ageing` and
     `Creators`), is drawn anew. After 64 C attempts the rest is drawn uniformly and may be
     missing from the shelf; it then stays an empty slot if shown. Candidates do not depend on
     what was shown before (but for `RetrievedCandidates` with ``revisit``, and `Creators`), so two
-    policies meet the same ones.
+    policies meet the same ones. More than half of the catalogue is drawn, with the same
+    distribution, by a race of exponential clocks (Efraimidis and Spirakis 2006).
     """
 
     slot = "candidates"
+
+    def propose(self, scene: "Scene", attempt: int) -> LongArray:
+        """Return (B,) item rows: what is drawn for a place in an attempt; uniform by default."""
+        return scene.below(rng.CANDIDATE, attempt, scene.world.n_items)
+
+    def draw(self, scene: "Scene") -> IntArray:
+        """Return (B, C) distinct item rows for the coming step."""
+        batch, count = scene.state.candidates.shape
+        drawn = np.full((batch, count), -1, dtype=np.int32)
+        filled = np.zeros(batch, dtype=np.int64)
+        attempt = 0
+        while (open_rows := filled < count).any():
+            fair = attempt < TRIES * count
+            plain = scene.below(rng.CANDIDATE, attempt, scene.world.n_items)
+            item = self.propose(scene, attempt) if fair else plain
+            good = open_rows & ~(drawn == item[:, None]).any(axis=1)
+            if fair:
+                good &= scene.available(item[:, None])[:, 0]
+            drawn[good, filled[good]] = item[good]
+            filled += good
+            attempt += 1
+        return drawn
+
+
+def race(scene: "Scene", weight: AnyArray) -> IntArray:
+    """Return (B, C) items whose exponential clocks ring first, those that exist before.
+
+    Item i rings at ``E_i / weight_i``: a weighted draw without replacement (Efraimidis and
+    Spirakis 2006).
+    """
+    batch, count = scene.state.candidates.shape
+    items = np.broadcast_to(np.arange(scene.world.n_items), (batch, scene.world.n_items))
+    wait = scene.exponential(rng.CANDIDATE, items) / weight
+    first = np.lexsort((wait, ~scene.available(items)), axis=1)
+    return first[:, :count].astype(np.int32)
 
 
 @register_part
@@ -28,6 +72,10 @@ class UniformCandidates(Candidates):
     """C distinct items, each equally likely."""
 
     name = "uniform"
+
+    def draw(self, scene: "Scene") -> IntArray:
+        """Return (B, C) distinct item rows for the coming step."""
+        return race(scene, np.ones(1)) if scene.most_are_candidates else super().draw(scene)
 
 
 @register_part
@@ -48,6 +96,21 @@ class PopularCandidates(Candidates):
         weight: DoubleArray = raw**self.popularity_exponent
         return weight / weight.sum()
 
+    def propose(self, scene: "Scene", attempt: int) -> LongArray:
+        """Return (B,) item rows by the alias method."""
+        bits = scene.bits(rng.CANDIDATE, attempt)
+        keep, alias = scene.setting.alias
+        item = rng.below_of(bits, len(keep))
+        # The upper bits chose the item; the lower ones say whether it is kept.
+        spare = ((bits & np.uint64(2**32 - 1)).astype(np.float64) + 0.5) * 2.0**-32
+        return np.where(spare < keep[item], item, alias[item])
+
+    def draw(self, scene: "Scene") -> IntArray:
+        """Return (B, C) distinct item rows for the coming step."""
+        if scene.most_are_candidates:
+            return race(scene, self.weights(scene.world.item_popularity))
+        return super().draw(scene)
+
 
 @register_part
 @dataclass(frozen=True)
@@ -55,9 +118,10 @@ class RetrievedCandidates(Candidates):
     """What a first-stage retrieval would bring: items near the user, and some exploration.
 
     Each place is filled, with probability ``revisit``, by an item of the user's history (a
-    uniform place of it); else, with probability ``explore``, by a uniform item; else by the best
-    of ``tries`` uniform items under the public rating model (tournament selection, whose
-    pressure is the number of tries: Miller and Goldberg 1995).
+    uniform place of it; an empty place gives a uniform item); else, with probability
+    ``explore``, by a uniform item; else by the best of ``tries`` uniform items under the public
+    rating model (tournament selection, whose pressure is the number of tries: Miller and
+    Goldberg 1995).
     """
 
     name = "retrieved"
@@ -65,13 +129,44 @@ class RetrievedCandidates(Candidates):
     explore: float = number(0.2, 0.0, 1.0, "share of uniform places")
     revisit: float = number(0.0, 0.0, 1.0, "share of places filled from the user's history")
 
+    def propose(self, scene: "Scene", attempt: int) -> LongArray:
+        """Return (B,) items of the history, uniform ones, or the best of tournaments."""
+        world, start = scene.world, 128 * attempt
+        kind = scene.uniform(rng.RETRIEVE, start)
+        rows, history = np.arange(scene.batch), scene.state.history
+        past = history[rows, scene.below(rng.RETRIEVE, start + 1, history.shape[1])]
+        entered = np.stack(
+            [
+                scene.below(rng.RETRIEVE, start + 2 + t, world.n_items)
+                for t in range(int(self.tries))
+            ],
+            axis=1,
+        )  # (B, tries)
+        taste = world.public_user_factors[scene.state.user].astype(np.float64)
+        score = world.public_item_bias[entered].astype(np.float64)
+        score = score + np.einsum("bf,btf->bt", taste, world.public_item_factors[entered])
+        best = entered[rows, score.argmax(axis=1)]
+        uniform = kind < self.revisit + (1.0 - self.revisit) * self.explore
+        fresh = np.where(uniform, entered[:, 0], best)
+        return np.where((kind < self.revisit) & (past >= 0), past, fresh)
+
 
 @register_part
 @dataclass(frozen=True)
 class FixedCandidates(Candidates):
-    """C distinct items drawn once for a user stream, the same in all its steps and episodes."""
+    """C distinct items drawn once for a user stream, the same in all its steps and episodes.
+
+    With `Ageing` they are those on the shelf when an episode begins.
+    """
 
     name = "fixed"
+
+    def draw(self, scene: "Scene") -> IntArray:
+        """Return the candidates of the first step, drawn when it has not begun yet."""
+        first = scene.of_first_episode()
+        drawn = race(first, np.ones(1)) if scene.most_are_candidates else super().draw(first)
+        new = (scene.state.step == 0)[:, None]
+        return np.where(new, drawn, scene.state.candidates)
 
 
 @register_part
@@ -83,6 +178,10 @@ class CatalogueCandidates(Candidates):
     """
 
     name = "catalogue"
+
+    def draw(self, scene: "Scene") -> IntArray:
+        """Return (B, 0): nothing is listed."""
+        return np.zeros((scene.batch, 0), dtype=np.int32)
 
 
 def alias_table(weight: DoubleArray) -> tuple[DoubleArray, np.ndarray]:

@@ -1,16 +1,25 @@
-"""How users and the catalogue change, and what that adds to the utility of an item."""
+"""How users change, and what that adds to the utility of an item."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from slategym.envs.arrays import DoubleArray
-from slategym.envs.part import Part, number, register_part
+from slategym.envs import rng
+from slategym.envs.arrays import BoolArray, DoubleArray, IntArray, LongArray
+from slategym.envs.part import number, register_part
 from slategym.envs.parts_choice import Numbers, logistic
+from slategym.envs.parts_hooks import HookedPart
+
+if TYPE_CHECKING:
+    from slategym.envs.reference_scene import Scene
+
+# The mood of a session's start is drawn apart from the moods of its steps.
+_MOOD_AT_START = 1 << 20
 
 
 @dataclass(frozen=True)
-class Change(Part):
+class Change(HookedPart):
     """Something that changes from step to step.
 
     Utilities are natural-log odds; topics of an item sum to 1 (or to 0). A session is a visit;
@@ -18,6 +27,14 @@ class Change(Part):
     """
 
     slot = "change"
+
+    def utility(self, scene: "Scene") -> DoubleArray:
+        """Return (B, N) what is added to the utility of ``scene.items``, natural-log odds."""
+        return np.zeros(scene.items.shape)
+
+    def available(self, scene: "Scene", items: IntArray | LongArray) -> BoolArray:  # noqa: ARG002
+        """Return (B, N) whether each of ``items`` (B, N) may be shown to its user now."""
+        return np.ones(items.shape, dtype=np.bool_)
 
 
 @register_part
@@ -32,7 +49,7 @@ class InterestDrift(Change):
     name = "interest_drift"
     interest_drift: float = number(0.03, 0.0, 1.0, "share of the way moved per click")
 
-    def after(self, taste: Numbers, item: Numbers) -> DoubleArray:
+    def turned(self, taste: Numbers, item: Numbers) -> DoubleArray:
         """Return (B, F) tastes after a click on items with factors (B, F)."""
         old = taste.astype(np.float64)
         q = item.astype(np.float64)
@@ -43,6 +60,12 @@ class InterestDrift(Change):
         moved = old + self.interest_drift * (target - old)
         after = np.sqrt((moved * moved).sum(axis=1, keepdims=True))
         return np.where(still | (after == 0), old, moved * (norm / np.where(after > 0, after, 1)))
+
+    def after(self, scene: "Scene") -> None:
+        """Turn the taste to each item taken, in the order of the slate."""
+        taste = scene.state.taste
+        for k, rows in enumerate(scene.click.T):
+            taste[rows] = self.turned(taste[rows], scene.world.item_factors[scene.items[rows, k]])
 
 
 @register_part
@@ -59,7 +82,7 @@ class TasteShift(Change):
     taste_walk: float = number(0.05, 0.0, 1.0, "share of the taste renewed per step")
     shock_rate: float = number(0.0, 0.0, 1.0, "probability per step of another taste")
 
-    def after(self, taste: Numbers, noise: DoubleArray) -> DoubleArray:
+    def walked(self, taste: Numbers, noise: DoubleArray) -> DoubleArray:
         """Return (B, F) tastes after one step of the walk, given normal noise (B, F)."""
         old = taste.astype(np.float64)
         norm = np.sqrt((old * old).sum(axis=1, keepdims=True))
@@ -67,6 +90,15 @@ class TasteShift(Change):
         return np.asarray(
             np.sqrt(1.0 - self.taste_walk**2) * old + self.taste_walk * norm * noise / length
         )
+
+    def after(self, scene: "Scene") -> None:
+        """Change some tastes for others, then let all walk."""
+        taste, pool = scene.state.taste, scene.setting.pool
+        shocked = scene.uniform(rng.SHOCK, 0) < self.shock_rate
+        other = pool[scene.below(rng.SHOCK, 1, len(pool))]
+        taste[shocked] = scene.world.user_factors[other[shocked]]
+        if self.taste_walk > 0:
+            taste[:] = self.walked(taste, scene.normal(rng.WALK, np.arange(taste.shape[1])))
 
 
 @register_part
@@ -87,16 +119,29 @@ class Satiation(Change):
 
     def fatigue(self, satiation: Numbers, topics: Numbers) -> DoubleArray:
         """Return (B, K) fatigue from satiation (B, Z) and the items' topics (B, K, Z)."""
-        product = satiation[:, None, :].astype(np.float64) * topics
-        return np.asarray(product.sum(axis=2))
+        return np.einsum("bz,bkz->bk", satiation.astype(np.float64), topics)
 
-    def after(self, satiation: Numbers, consumed: Numbers, shown: Numbers) -> DoubleArray:
+    def tired(self, satiation: Numbers, consumed: Numbers, shown: Numbers) -> DoubleArray:
         """Return (B, Z) satiation after a step; ``consumed`` is zero without a click."""
         return np.asarray(
             self.satiation_decay * satiation.astype(np.float64)
             + self.consume_gain * consumed
             + self.expose_gain * shown
         )
+
+    def utility(self, scene: "Scene") -> DoubleArray:
+        """Return the logit lost to fatigue."""
+        return -self.satiation_weight * scene.fatigue
+
+    def after(self, scene: "Scene") -> None:
+        """Add what was consumed and shown."""
+        satiation = scene.state.satiation
+        satiation[:] = self.tired(satiation, scene.consumed, scene.shown)
+
+    def away(self, scene: "Scene", days: DoubleArray) -> None:
+        """Rest: `Returning` says how much of satiation is left after a day."""
+        satiation, left = scene.state.satiation, scene.variant.parameters["rest_per_day"]
+        satiation[:] = satiation.astype(np.float64) * (left**days)[:, None]
 
 
 @register_part
@@ -114,10 +159,24 @@ class Boredom(Change):
     bored_at: float = number(2.0, 0.0, 1e3, "satiation at which a topic becomes boring")
     rested_at: float = number(0.5, 0.0, 1e3, "satiation at which it is interesting again")
 
-    def after(self, bored: Numbers, satiation: Numbers) -> DoubleArray:
+    def bored(self, bored: Numbers, satiation: Numbers) -> DoubleArray:
         """Return (B, Z): 1 where a topic is boring now, else 0."""
-        kept = np.where(satiation <= self.rested_at, 0.0, bored)
-        return np.where(satiation >= self.bored_at, 1.0, kept)
+        level = satiation.astype(np.float64)
+        kept = np.where(level <= self.rested_at, 0.0, bored)
+        return np.where(level >= self.bored_at, 1.0, kept)
+
+    def utility(self, scene: "Scene") -> DoubleArray:
+        """Return the logit lost by boring topics."""
+        return -self.boredom_weight * scene.along(scene.state.bored)
+
+    def after(self, scene: "Scene") -> None:
+        """Let topics become boring, or interesting again."""
+        scene.state.bored[:] = self.bored(scene.state.bored, scene.state.satiation)
+
+    def away(self, scene: "Scene", days: DoubleArray) -> None:
+        """Let topics become interesting again that satiation has rested from."""
+        rested = scene.state.satiation.astype(np.float64) <= self.rested_at
+        scene.state.bored[rested & (days > 0)[:, None]] = 0.0
 
 
 @register_part
@@ -125,9 +184,9 @@ class Boredom(Change):
 class Satisfaction(Change):
     """Lure now, satisfaction later (after RecSim's long-term satisfaction, Ie et al. 2019).
 
-    An item's clickbait c in [0, 1] adds ``clickbait_pull * (c - 1/2)`` to its utility. Each item
-    taken moves the net positive exposure: ``e <- satisfaction_memory * e + watch_credit *
-    (watch - watch_expected) - clickbait_debt * (c - 1/2)``; a step without a click only forgets.
+    An item's clickbait c in [0, 1] adds ``clickbait_pull * (c - 1/2)`` to its utility. Each
+    step moves the net positive exposure: ``e <- satisfaction_memory * e + sum of watch_credit *
+    (watch - watch_expected) - clickbait_debt * (c - 1/2)`` over the items taken.
     Satisfaction is ``S = logistic(satisfaction_sensitivity * e)``, e = 0 at the start. All
     utilities gain ``satisfaction_weight * (2 S - 1)``; `Returning` listens to S too.
     """
@@ -152,6 +211,19 @@ class Satisfaction(Change):
             - self.clickbait_debt * (clickbait - 0.5)
         )
 
+    def utility(self, scene: "Scene") -> DoubleArray:
+        """Return the logit won from clickbait and from satisfaction."""
+        mood = self.satisfaction_weight * (2.0 * self.level(scene.state.exposure) - 1.0)
+        return self.clickbait_pull * (scene.clickbait - 0.5) + mood[:, None]
+
+    def after(self, scene: "Scene") -> None:
+        """Forget a little, then credit each item taken."""
+        exposure = scene.state.exposure
+        exposure[:] = self.satisfaction_memory * exposure.astype(np.float64)
+        won = self.credit(scene.signal("watch"), scene.clickbait)
+        for k, rows in enumerate(scene.click.T):
+            exposure[rows] = (exposure.astype(np.float64) + won[:, k])[rows]
+
 
 @register_part
 @dataclass(frozen=True)
@@ -170,6 +242,11 @@ class Familiarity(Change):
         """Return the utility added at that many weighted plays."""
         return np.asarray(self.repeat_gain * plays - self.repeat_tire * plays * plays)
 
+    def utility(self, scene: "Scene") -> DoubleArray:
+        """Return the effect of the weighted plays in the history."""
+        same = scene.state.history[:, None, :] == scene.items[:, :, None]  # (B, N, H)
+        return self.effect(same @ scene.setting.recency)
+
 
 @register_part
 @dataclass(frozen=True)
@@ -184,54 +261,25 @@ class Mood(Change):
     mood_spread: float = number(1.0, 0.0, 50.0, "standard deviation of a topic's logit")
     mood_memory: float = number(0.97, 0.0, 1.0, "share kept per step")
 
-    def after(self, mood: Numbers, noise: DoubleArray) -> DoubleArray:
+    def moved(self, mood: Numbers, noise: DoubleArray) -> DoubleArray:
         """Return (B, Z) moods after a step, given normal noise (B, Z)."""
         fresh = np.sqrt(1.0 - self.mood_memory**2) * self.mood_spread
         return np.asarray(self.mood_memory * mood.astype(np.float64) + fresh * noise)
 
+    def visit(self, scene: "Scene", rows: BoolArray) -> None:
+        """Draw a new mood."""
+        topics = np.arange(scene.state.mood.shape[1])
+        drawn = self.mood_spread * scene.normal(rng.MOOD, _MOOD_AT_START + topics)
+        scene.state.mood[rows] = drawn[rows]
 
-@register_part
-@dataclass(frozen=True)
-class Ageing(Change):
-    """Items arrive, age and expire.
+    def utility(self, scene: "Scene") -> DoubleArray:
+        """Return the mood along the items' topics."""
+        return scene.along(scene.state.mood)
 
-    The calendar has a period of ``calendar`` steps; every item is published once in it, and is
-    on the shelf while its age is below ``lifetime``. With age a it gains
-    ``freshness_weight * 2^(-a / half_life)``. Publication times are those of the catalogue,
-    by rank, where it has them, else uniform (the same for all users of a seed). An episode begins
-    at a uniform time of the calendar; a day away moves it on by ``steps_per_day``.
-    """
-
-    name = "ageing"
-    calendar: float = number(120.0, 2.0, 1e6, "steps after which the calendar repeats")
-    lifetime: float = number(40.0, 1.0, 1e6, "steps an item is on the shelf")
-    half_life: float = number(8.0, 1e-3, 1e6, "steps in which freshness halves")
-    freshness_weight: float = number(2.0, 0.0, 50.0, "logit won by an item just published")
-    steps_per_day: float = number(10.0, 0.0, 1e4, "calendar steps of a day away")
-
-    def freshness(self, age: Numbers) -> DoubleArray:
-        """Return freshness in [0, 1] at an age in steps; 0 from ``lifetime`` on."""
-        fresh = np.exp2(-np.asarray(age, dtype=np.float64) / self.half_life)
-        return np.where(np.asarray(age) < self.lifetime, fresh, 0.0)
-
-
-@register_part
-@dataclass(frozen=True)
-class Bursts(Change):
-    """Bursts of interest: now and then a topic is on everyone's mind.
-
-    In each window of ``burst_window`` calendar steps a topic has an event with probability
-    ``burst_rate``, at a uniform step of the window. The intensity is the sum over the events of
-    this window and the one before of ``2^(-(now - event) / burst_half_life)``; an item gains
-    ``burst_weight * sum_z intensity_z topic_iz``. Events are the same for all users of a seed.
-    Needs `Ageing`, whose calendar it uses.
-    """
-
-    name = "bursts"
-    burst_rate: float = number(0.3, 0.0, 1.0, "probability of an event per topic and window")
-    burst_window: float = number(20.0, 1.0, 1e5, "calendar steps of a window")
-    burst_half_life: float = number(5.0, 1e-3, 1e5, "steps in which the interest halves")
-    burst_weight: float = number(1.5, 0.0, 50.0, "logit won at full intensity")
+    def after(self, scene: "Scene") -> None:
+        """Move the mood."""
+        mood = scene.state.mood
+        mood[:] = self.moved(mood, scene.normal(rng.MOOD, np.arange(mood.shape[1])))
 
 
 @register_part
@@ -255,28 +303,33 @@ class Needs(Change):
     intent_tries: float = number(8.0, 1.0, 64.0, "items of the tournament that sets the intent")
     search_rate: float = number(0.5, 0.0, 1.0, "share of visits that begin with a search")
 
+    def wanted(self, scene: "Scene") -> LongArray:
+        """Return (B,) the main topic of the best of some uniform items; 0 if none has topics."""
+        topics = scene.world.item_topics
+        tries = [scene.below(rng.INTENT, t, len(topics)) for t in range(int(self.intent_tries))]
+        entered = np.stack(tries, axis=1)
+        value = np.where(topics[entered].any(axis=2), scene.worth_by_taste(entered), -np.inf)
+        best = entered[np.arange(len(entered)), value.argmax(axis=1)]
+        found = np.isfinite(value).any(axis=1)
+        return np.where(found, topics[best].argmax(axis=1), 0)
 
-@register_part
-@dataclass(frozen=True)
-class Creators(Change):
-    """Creators who are never shown leave, and take their items with them.
+    def visit(self, scene: "Scene", rows: BoolArray) -> None:
+        """Set what the visit is for, and whether it began with a search."""
+        wanted = self.wanted(scene)
+        topic = np.arange(scene.state.need.shape[1])
+        scene.state.need[rows] = np.where(topic == wanted[:, None], 1.0, self.need_base)[rows]
+        searched = scene.uniform(rng.SEARCH, 0) < self.search_rate
+        scene.state.query[rows] = np.where(searched, wanted, -1)[rows]
 
-    Each user stream is a market of its own, so that no row depends on another. The vigour of a
-    creator is 1 at the start of an episode; each step ``v <- min(creator_decay * v + creator_gain
-    * share of the slate, 1)``. One whose vigour falls below ``creator_leave`` is gone for the
-    rest of the episode. Creators are those of the catalogue, folded to ``creators`` groups; an
-    item without one belongs to group ``row mod creators``. (After Mladenov et al. 2020, in one
-    market per user.)
-    """
+    def utility(self, scene: "Scene") -> DoubleArray:
+        """Return the need along the items' topics, less the penalty of what is owned."""
+        owned = (scene.state.owned[:, None, :] == scene.items[:, :, None]).any(axis=2)
+        return self.need_weight * scene.along(scene.state.need) - self.owned_penalty * owned
 
-    name = "creators"
-    creators: float = number(32.0, 1.0, 256.0, "groups of creators")
-    creator_decay: float = number(0.97, 0.0, 1.0, "share of vigour kept per step")
-    creator_gain: float = number(0.5, 0.0, 10.0, "vigour won by a whole slate")
-    creator_leave: float = number(0.3, 0.0, 1.0, "vigour at which a creator leaves")
-
-    def after(self, vigour: Numbers, share: Numbers) -> DoubleArray:
-        """Return vigour after a step; 0 is gone. Both are (B, M)."""
-        grown = self.creator_decay * vigour.astype(np.float64) + self.creator_gain * share
-        kept = np.minimum(grown, 1.0)
-        return np.where((vigour > 0) & (kept >= self.creator_leave), kept, 0.0)
+    def fulfil(self, scene: "Scene", k: int, rows: BoolArray) -> None:
+        """Lower the need, and remember the purchase, of the item of slot k where ``rows`` (B,)."""
+        need, owned = scene.state.need, scene.state.owned
+        left = need.astype(np.float64) * (1.0 - self.need_fulfilled * scene.topics[:, k])
+        need[rows] = left[rows]
+        pushed = np.concatenate([owned[:, 1:], scene.items[:, k : k + 1]], axis=1)
+        owned[rows] = pushed[rows]

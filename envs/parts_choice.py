@@ -1,23 +1,41 @@
 """How attractive an item is, and which items of a slate the user takes."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from slategym.envs import rng
 from slategym.envs.arrays import BoolArray, DoubleArray, FloatArray
-from slategym.envs.part import Part, number, register_part
+from slategym.envs.part import number, register_part
+from slategym.envs.parts_hooks import HookedPart
+
+if TYPE_CHECKING:
+    from slategym.envs.reference_scene import Scene
 
 Numbers = FloatArray | DoubleArray
 
 
 def logistic(x: Numbers) -> DoubleArray:
     """Return 1 / (1 + exp(-x))."""
-    return 1.0 / (1.0 + np.exp(-np.asarray(x, dtype=np.float64)))
+    # exp(709) is near the largest double; the quotient is 0 there to all digits that matter.
+    return 1.0 / (1.0 + np.exp(-np.maximum(np.asarray(x, dtype=np.float64), -709.0)))
+
+
+@dataclass(frozen=True)
+class Response(HookedPart):
+    """How attractive an item is by itself, before what the parts of slot "change" add."""
+
+    slot = "response"
+
+    def attract(self, scene: "Scene") -> DoubleArray:
+        """Return (B, N) tastes for ``scene.items``, in natural-log odds."""
+        raise NotImplementedError
 
 
 @register_part
 @dataclass(frozen=True)
-class TasteResponse(Part):
+class TasteResponse(Response):
     """How attractive an item is to a user by taste: the fitted and calibrated click logit.
 
     ``taste_i = taste_scale * (click_intercept + click_slope * value_i)`` in natural-log odds,
@@ -27,7 +45,6 @@ class TasteResponse(Part):
     """
 
     name = "taste"
-    slot = "response"
     taste_scale: float = number(1.0, 0.0, 20.0, "multiplies the click logit")
     taste_spread: float = number(1.0, 0.0, 5.0, "multiplies the posterior sd of the taste")
 
@@ -35,9 +52,13 @@ class TasteResponse(Part):
         """Return tastes in natural-log odds."""
         return np.asarray(self.taste_scale * np.asarray(click_logit, dtype=np.float64))
 
+    def attract(self, scene: "Scene") -> DoubleArray:
+        """Return the scaled click logit."""
+        return self.taste(scene.click_logit)
+
 
 @dataclass(frozen=True)
-class Choice(Part):
+class Choice(HookedPart):
     """Which items of a slate are taken.
 
     Subclasses give the probability of each slot; noise hangs on the item and not on its place,
@@ -56,11 +77,20 @@ class Choice(Part):
         """
         raise NotImplementedError
 
+    def choose(self, scene: "Scene") -> BoolArray:
+        """Return (B, K): True where an item of ``scene.slate`` is taken."""
+        raise NotImplementedError
+
 
 def _normalised(weight: DoubleArray, none: DoubleArray) -> DoubleArray:
     """Return weights and the weight of nothing, divided by their sum."""
     both = np.concatenate([weight, none], axis=1)
     return np.asarray(both / both.sum(axis=1, keepdims=True))
+
+
+def _only(slot: np.ndarray, taken: BoolArray, count: int) -> BoolArray:
+    """Return (B, K): True at ``slot`` (B,) of the rows that are ``taken`` (B,)."""
+    return np.asarray((np.arange(count) == slot[:, None]) & taken[:, None])
 
 
 @register_part
@@ -80,11 +110,22 @@ class LogitChoice(Choice):
 
     def probabilities(self, utility: Numbers, filled: BoolArray, no_click: float) -> DoubleArray:
         """Return (B, K+1) probabilities that sum to one, the last column choosing nothing."""
-        place = np.arange(utility.shape[1])
-        biased = np.where(filled, utility - self.position_bias * place, -np.inf)
+        biased = np.where(filled, self.biased(utility), -np.inf)
         logits = np.concatenate([biased, np.full((len(utility), 1), no_click)], axis=1)
         weight = np.exp(logits - logits.max(axis=1, keepdims=True))
         return np.asarray(weight / weight.sum(axis=1, keepdims=True))
+
+    def biased(self, utility: Numbers) -> DoubleArray:
+        """Return (B, K) utilities less the position bias of each place."""
+        return np.asarray(utility - self.position_bias * np.arange(utility.shape[1]))
+
+    def choose(self, scene: "Scene") -> BoolArray:
+        """Return True at the largest of utility plus Gumbel noise, if it beats nothing's."""
+        attraction = self.biased(scene.utility) + scene.gumbel(rng.CHOICE, scene.items + 1)
+        attraction = np.where(scene.filled, attraction, -np.inf)
+        nothing = scene.no_click(self.no_click_logit) + scene.gumbel(rng.CHOICE, 0)
+        slot = attraction.argmax(axis=1)
+        return _only(slot, attraction.max(axis=1) > nothing, attraction.shape[1])
 
 
 @register_part
@@ -110,6 +151,16 @@ class ProportionalChoice(Choice):
         # Nothing attracts and nothing repels: then nothing is chosen.
         return _normalised(weight, np.where(total > 0, none, 1.0))
 
+    def choose(self, scene: "Scene") -> BoolArray:
+        """Return True at the item whose clock rings first, if it rings before nothing's."""
+        rate = np.where(scene.filled, np.maximum(scene.utility - self.min_normalizer, 0.0), 0.0)
+        clock = np.full(rate.shape, np.inf)
+        wait = scene.exponential(rng.CHOICE, scene.items + 1)
+        np.divide(wait, rate, out=clock, where=rate > 0)
+        none = max(scene.no_click(self.no_click_logit) - self.min_normalizer, 0.0)
+        first = scene.exponential(rng.CHOICE, 0) / none if none > 0 else np.full(len(rate), np.inf)
+        return _only(clock.argmin(axis=1), clock.min(axis=1) < first, rate.shape[1])
+
 
 @dataclass(frozen=True)
 class _Cascade(Choice):
@@ -122,13 +173,23 @@ class _Cascade(Choice):
         """Return how much each item attracts, before scaling; at least 0."""
         raise NotImplementedError
 
+    def own_chance(self, utility: Numbers) -> DoubleArray:
+        """Return q: the probability that an item is taken once the reader has come to it."""
+        scaled = np.minimum(self.score_scaling * self.attraction(utility), 1.0)
+        return np.asarray(self.attention_prob * scaled)
+
     def probabilities(self, utility: Numbers, filled: BoolArray, no_click: float) -> DoubleArray:  # noqa: ARG002
         """Return (B, K+1) probabilities that sum to one, the last column choosing nothing."""
-        scaled = np.minimum(self.score_scaling * self.attraction(utility), 1.0)
-        taken = np.where(filled, self.attention_prob * scaled, 0.0)
+        taken = np.where(filled, self.own_chance(utility), 0.0)
         reached = np.cumprod(1.0 - taken, axis=1)
         before = np.concatenate([np.ones((len(taken), 1)), reached[:, :-1]], axis=1)
         return np.concatenate([taken * before, reached[:, -1:]], axis=1)
+
+    def choose(self, scene: "Scene") -> BoolArray:
+        """Return True at the first item that is taken when read from the top."""
+        luck = scene.uniform(rng.CHOICE, scene.items + 1)
+        taken = scene.filled & (luck < self.own_chance(scene.utility))
+        return _only(taken.argmax(axis=1), taken.any(axis=1), taken.shape[1])
 
 
 @register_part
@@ -175,9 +236,20 @@ class PositionChoice(Choice):
     )
     examine_decay: float = number(0.6, 0.0, 10.0, "exponent; 0: every slot is looked at")
 
+    def examined(self, count: int) -> DoubleArray:
+        """Return (K,) the probability that each slot is looked at."""
+        return np.asarray(np.arange(1, count + 1) ** -self.examine_decay)
+
     def probabilities(self, utility: Numbers, filled: BoolArray, no_click: float) -> DoubleArray:
         """Return (B, K+1): each slot's own probability, and that no slot is taken."""
-        looked = np.arange(1, utility.shape[1] + 1) ** -self.examine_decay
-        taken = np.where(filled, looked * logistic(utility - no_click), 0.0)
+        wanted = self.examined(utility.shape[1]) * logistic(utility - no_click)
+        taken = np.where(filled, wanted, 0.0)
         none = np.prod(1.0 - taken, axis=1, keepdims=True)
         return np.concatenate([taken, none], axis=1)
+
+    def choose(self, scene: "Scene") -> BoolArray:
+        """Return True where a slot is looked at and its item is wanted."""
+        count = scene.items.shape[1]
+        looked = scene.uniform(rng.EXAMINE, np.arange(count)) < self.examined(count)
+        wish = logistic(scene.utility - scene.no_click(self.no_click_logit))
+        return looked & scene.filled & (scene.uniform(rng.CHOICE, scene.items + 1) < wish)

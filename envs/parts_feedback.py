@@ -1,19 +1,47 @@
 """What the user gives back for each item taken."""
 
+import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import ndtr
 
-from slategym.envs.arrays import DoubleArray
-from slategym.envs.part import Part, number, register_part
+from slategym.envs import rng
+from slategym.envs.arrays import BoolArray, DoubleArray
+from slategym.envs.part import number, register_part
+from slategym.envs.parts_change import Needs
 from slategym.envs.parts_choice import Numbers, logistic
+from slategym.envs.parts_hooks import HookedPart
+
+if TYPE_CHECKING:
+    from slategym.envs.reference_scene import Scene
 
 
 @dataclass(frozen=True)
-class Feedback(Part):
+class Feedback(HookedPart):
     """A signal about an item taken; zero for every other item of the slate."""
 
     slot = "feedback"
+
+    def give(self, scene: "Scene") -> DoubleArray:
+        """Return (B, K) the signal of the part's name, were each item taken.
+
+        The step sets it to zero where ``scene.click`` is False.
+        """
+        raise NotImplementedError
+
+    def expected(self, scene: "Scene") -> DoubleArray:
+        """Return (B, N) the mean of `give` for ``scene.items``; it is told to oracles only."""
+        return np.zeros(scene.items.shape)
+
+
+def mean_logistic(x: Numbers, spread: float) -> DoubleArray:
+    """Return the mean of logistic(x + spread N(0, 1)), by the probit approximation.
+
+    MacKay (1992), "The evidence framework applied to classification networks", eq. 12.
+    """
+    return logistic(np.asarray(x) / math.sqrt(1.0 + math.pi * spread * spread / 8.0))
 
 
 @register_part
@@ -38,9 +66,26 @@ class Watch(Feedback):
         self, taste: Numbers, fatigue: Numbers, clickbait: Numbers, noise: DoubleArray
     ) -> DoubleArray:
         """Return watched fractions; all arguments have one shape."""
+        return logistic(self.logit(taste, fatigue, clickbait) + self.watch_noise * noise)
+
+    def logit(self, taste: Numbers, fatigue: Numbers, clickbait: Numbers) -> DoubleArray:
+        """Return the logit of the fraction before its noise."""
         logit = self.watch_intercept + self.watch_scale * taste - self.watch_satiation * fatigue
-        logit = logit - self.watch_clickbait * (clickbait - 0.5)
-        return logistic(logit + self.watch_noise * noise)
+        return np.asarray(logit - self.watch_clickbait * (clickbait - 0.5))
+
+    def give(self, scene: "Scene") -> DoubleArray:
+        """Return the watched fraction, and leave ``minutes`` in the scene."""
+        noise = scene.normal(rng.WATCH, scene.items)
+        watch = self.watch(scene.taste, scene.fatigue, scene.clickbait, noise)
+        scene.signals["minutes"] = watch * scene.duration * scene.click
+        return watch
+
+    def expected(self, scene: "Scene") -> DoubleArray:
+        """Return the mean fraction, and leave the mean ``minutes`` in the scene."""
+        logit = self.logit(scene.taste, scene.fatigue, scene.clickbait)
+        watch = mean_logistic(logit, self.watch_noise)
+        scene.signals["minutes"] = watch * scene.duration
+        return watch
 
 
 @register_part
@@ -63,6 +108,16 @@ class Rating(Feedback):
         raw = value - self.rating_satiation * fatigue + self.rating_noise * noise
         return np.asarray(np.clip((raw - low) / (high - low), 0.0, 1.0))
 
+    def give(self, scene: "Scene") -> DoubleArray:
+        """Return the rating."""
+        noise, info = scene.normal(rng.RATING, scene.items), scene.world.info
+        return self.rating(scene.value, scene.fatigue, noise, info.value_low, info.value_high)
+
+    def expected(self, scene: "Scene") -> DoubleArray:
+        """Return the rating without noise (its mean but for the cut at 0 and 1)."""
+        info, still = scene.world.info, np.zeros(scene.items.shape)
+        return self.rating(scene.value, scene.fatigue, still, info.value_low, info.value_high)
+
 
 @register_part
 @dataclass(frozen=True)
@@ -83,6 +138,14 @@ class Like(Feedback):
             self.like_intercept + self.like_scale * taste - self.like_clickbait * clickbait
         )
 
+    def give(self, scene: "Scene") -> DoubleArray:
+        """Return 1 for a like."""
+        return np.asarray(scene.uniform(rng.LIKE, scene.items) < self.expected(scene), np.float64)
+
+    def expected(self, scene: "Scene") -> DoubleArray:
+        """Return the probability of a like."""
+        return self.probability(scene.taste, scene.clickbait)
+
 
 @register_part
 @dataclass(frozen=True)
@@ -91,6 +154,21 @@ class Skip(Feedback):
 
     name = "skip"
     skip_below: float = number(0.25, 0.0, 1.0, "watched fraction under which it is a skip")
+
+    def give(self, scene: "Scene") -> DoubleArray:
+        """Return 1 for a skip."""
+        return np.asarray(scene.signal("watch") < self.skip_below, np.float64)
+
+    def expected(self, scene: "Scene") -> DoubleArray:
+        """Return the probability that the watched fraction stays below."""
+        watch = scene.find("watch")
+        if not isinstance(watch, Watch) or not 0.0 < self.skip_below < 1.0:
+            return np.full(scene.items.shape, float(self.skip_below > 0.0))
+        edge = math.log(self.skip_below / (1.0 - self.skip_below))
+        short = edge - watch.logit(scene.taste, scene.fatigue, scene.clickbait)
+        if watch.watch_noise == 0.0:
+            return np.asarray(short > 0.0, np.float64)
+        return np.asarray(ndtr(short / watch.watch_noise))
 
 
 @register_part
@@ -101,6 +179,14 @@ class Share(Feedback):
     name = "share"
     share_rate: float = number(0.1, 0.0, 1.0, "probability at a fully watched item")
 
+    def give(self, scene: "Scene") -> DoubleArray:
+        """Return 1 for a share."""
+        return np.asarray(scene.uniform(rng.SHARE, scene.items) < self.expected(scene), np.float64)
+
+    def expected(self, scene: "Scene") -> DoubleArray:
+        """Return the probability of a share."""
+        return self.share_rate * scene.signal("watch")
+
 
 @register_part
 @dataclass(frozen=True)
@@ -110,7 +196,8 @@ class Purchase(Feedback):
     ``P(cart) = logistic(cart_intercept + cart_scale * taste + need_pull * need
     - price_weight * ln(price / reference))`` and, once in the cart, bought with
     ``P = logistic(buy_intercept + buy_scale * taste - price_weight * ln(price / left))`` if the
-    price is at most ``left``, the money left. The reference is the catalogue's median price.
+    price is at most ``left``, the money left; several items taken are considered in the order of
+    the slate. The reference is the catalogue's median price.
     ``need`` is that of `Needs` for the item's topics, 0 without it. The money of a visit is
     ``wallet_median * reference * exp(wallet_spread * N(0, 1))``; what is left carries over to the
     next visit. (A funnel of conditional logits, as in Moe and Fader 2004, eq. 2.)
@@ -137,3 +224,35 @@ class Purchase(Feedback):
         ratio = np.log(np.where(able, price / np.where(left > 0, left, 1.0), 1.0))
         logit = self.buy_intercept + self.buy_scale * taste - self.price_weight * ratio
         return np.where(able, logistic(logit), 0.0)
+
+    def visit(self, scene: "Scene", rows: BoolArray) -> None:
+        """Add the money of a visit."""
+        state, noise = scene.state, self.wallet_spread * scene.normal(rng.WALLET, 0)
+        more = state.money.astype(np.float64) + self.wallet_median * np.exp(noise)
+        state.money[rows] = more[rows]
+
+    def give(self, scene: "Scene") -> DoubleArray:
+        """Return 1 for a purchase, and leave ``cart`` in the scene; spend the money."""
+        state, needs = scene.state, scene.find("needs")
+        cart, bought = np.zeros(scene.items.shape), np.zeros(scene.items.shape)
+        luck, fate = scene.uniform(rng.CART, scene.items), scene.uniform(rng.BUY, scene.items)
+        for k in range(cart.shape[1]):
+            taste, price = scene.taste[:, k], scene.price[:, k]
+            wish = self.cart(taste, scene.need()[:, k], np.log(price))
+            left = state.money.astype(np.float64)
+            cart[:, k] = scene.click[:, k] & (luck[:, k] < wish)
+            bought[:, k] = (cart[:, k] > 0) & (fate[:, k] < self.buy(taste, price, left))
+            rows = bought[:, k] > 0
+            state.money[rows] = (left - price)[rows]
+            state.spent[rows] = (state.spent.astype(np.float64) + price)[rows]
+            if isinstance(needs, Needs):
+                needs.fulfil(scene, k, rows)
+        scene.signals["cart"] = cart
+        return bought
+
+    def expected(self, scene: "Scene") -> DoubleArray:
+        """Return the probability of a purchase, and leave that of ``cart`` in the scene."""
+        cart = self.cart(scene.taste, scene.need(), np.log(scene.price))
+        scene.signals["cart"] = cart
+        left = np.broadcast_to(scene.state.money.astype(np.float64)[:, None], cart.shape)
+        return cart * self.buy(scene.taste, scene.price, left)

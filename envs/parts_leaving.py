@@ -1,19 +1,29 @@
 """When a session ends, and whether and when the user comes back."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from slategym.envs import rng
 from slategym.envs.arrays import BoolArray, DoubleArray
-from slategym.envs.part import Part, number, register_part
+from slategym.envs.part import number, register_part
 from slategym.envs.parts_choice import Numbers, logistic
+from slategym.envs.parts_hooks import HookedPart
+
+if TYPE_CHECKING:
+    from slategym.envs.reference_scene import Scene
 
 
 @dataclass(frozen=True)
-class Leaving(Part):
+class Leaving(HookedPart):
     """Something that ends a session, or decides what comes after it. Assumed, not learned."""
 
     slot = "leaving"
+
+    def ends(self, scene: "Scene") -> BoolArray:
+        """Return (B,) whether this step ended the user's session."""
+        return np.zeros(scene.batch, dtype=np.bool_)
 
 
 @register_part
@@ -36,14 +46,28 @@ class Patience(Leaving):
     boredom_threshold: float = number(0.8, 0.0, 1e3, "mean fatigue of a slate that is borne")
     skip_annoyance: float = number(0.0, 0.0, 1e3, "patience lost in a step with a skip")
 
-    def after(
+    def left(
         self, patience: Numbers, clicked: BoolArray, fatigue: Numbers, skipped: BoolArray
     ) -> DoubleArray:
         """Return (B,) patience after a slate of mean ``fatigue`` (B,)."""
-        glad = np.minimum(patience + self.patience_gain, self.patience_cap)
-        base = np.where(clicked, glad, patience - self.patience_loss)
+        before = patience.astype(np.float64)
+        glad = np.minimum(before + self.patience_gain, self.patience_cap)
+        base = np.where(clicked, glad, before - self.patience_loss)
         bored = self.boredom * np.maximum(fatigue - self.boredom_threshold, 0.0)
         return np.asarray(base - bored - np.where(skipped, self.skip_annoyance, 0.0))
+
+    def visit(self, scene: "Scene", rows: BoolArray) -> None:
+        """Give fresh patience."""
+        scene.state.patience[rows] = self.patience
+
+    def ends(self, scene: "Scene") -> BoolArray:
+        """Change the patience; return whether it ran out, and leave that as ``bored``."""
+        skipped = (scene.signal("skip") > 0).any(axis=1)
+        patience = scene.state.patience
+        mean = scene.mean_fatigue
+        patience[:] = self.left(patience, scene.click.any(axis=1), mean, skipped)
+        scene.bored = patience <= 0
+        return scene.bored
 
 
 @register_part
@@ -59,6 +83,12 @@ class Budget(Leaving):
     minute_budget: float = number(0.0, 0.0, 1e6, "minutes of a session; 0: no limit")
     browse_minutes: float = number(0.0, 0.0, 1e6, "minutes spent on looking at a slate")
 
+    def ends(self, scene: "Scene") -> BoolArray:
+        """Spend the minutes of the slate; return whether none is left."""
+        used = scene.state.used
+        used[:] = used.astype(np.float64) + self.browse_minutes
+        return (self.minute_budget > 0) & (used.astype(np.float64) >= self.minute_budget)
+
 
 @register_part
 @dataclass(frozen=True)
@@ -68,7 +98,8 @@ class Returning(Leaving):
     ``P(never) = logistic(churn_intercept - churn_sensitivity * (2 S - 1))`` and the days away are
     ``gap_min + gap_mean * exp(-gap_sensitivity * (2 S - 1)) * Exponential(1)``, with the satisfaction
     S of `Satisfaction` (1/2 without it). In d days satiation falls by ``rest_per_day^d``. A new
-    session has fresh patience, minutes, mood, need and money. The episode is truncated when
+    session has fresh patience, minutes, mood, need and money, and the exposure that the platform
+    observes (consumed and shown topics) begins anew. The episode is truncated when
     ``days`` are over. (Sessions and return times as in Zhao et al. 2023, KuaiSim; the exponential
     form of the return time is assumed.)
     """
@@ -93,3 +124,21 @@ class Returning(Leaving):
         return np.asarray(
             self.gap_min + self.gap_mean * np.exp(-self.gap_sensitivity * pull) * exponential
         )
+
+    def leave(self, scene: "Scene", over: BoolArray) -> BoolArray:
+        """Decide what follows for sessions that are ``over`` (B,); return who returns (B,).
+
+        Leaves ``never``, ``back`` and ``gap`` in the scene, and moves the day and the session on.
+        """
+        state, level = scene.state, scene.satisfaction()
+        scene.never = over & (scene.uniform(rng.CHURN, 0) < self.churn(level))
+        back = scene.back = over & ~scene.never
+        scene.gap = np.where(back, self.gap(level, scene.exponential(rng.GAP, 0)), 0.0)
+        state.day[:] = state.day.astype(np.float64) + scene.gap
+        state.gap[back] = scene.gap[back]
+        state.session[back] += 1
+        return back
+
+    def expired(self, day: Numbers) -> BoolArray:
+        """Return (B,) whether the days of the episode are over."""
+        return np.asarray(day.astype(np.float64) >= self.days)

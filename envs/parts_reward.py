@@ -1,8 +1,16 @@
 """What a step is worth: a weighted sum of terms, reported separately."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from slategym.envs.part import Part, number, register_part
+import numpy as np
+
+from slategym.envs.arrays import DoubleArray
+from slategym.envs.part import number, register_part
+from slategym.envs.parts_hooks import HookedPart
+
+if TYPE_CHECKING:
+    from slategym.envs.reference_scene import Scene
 
 # The order of the rows of `slategym.envs.state.Response.terms`.
 REWARD_TERMS = (
@@ -10,11 +18,18 @@ REWARD_TERMS = (
     "purchase", "revenue", "returned", "away", "churn", "content", "variety", "creators",
 )  # fmt: skip
 """Names of the terms; the weight of each is ``<name>_weight``."""
+ALWAYS_REPORTED = REWARD_TERMS[:6]
+"""Terms that every variant reports; the others are reported where their weight is not 0."""
+
+
+def gini_simpson(shares: DoubleArray) -> DoubleArray:
+    """Return ``1 - sum_z m_z^2`` of shares (B, Z) (Simpson 1949)."""
+    return np.asarray(1.0 - (shares * shares).sum(axis=1))
 
 
 @register_part
 @dataclass(frozen=True)
-class Reward(Part):
+class Reward(HookedPart):
     """A weighted sum; a term whose part is absent is zero.
 
     Paid per item taken: ``click``, ``watch`` in [0, 1], ``minutes``, ``rating`` in [0, 1],
@@ -52,3 +67,40 @@ class Reward(Part):
     def weights(self) -> tuple[float, ...]:
         """Weights in the order of `REWARD_TERMS`."""
         return tuple(float(getattr(self, f"{term}_weight")) for term in REWARD_TERMS)
+
+    def settle(self, scene: "Scene") -> dict[str, DoubleArray]:
+        """Return the weighted terms (B,) of a step that are reported; the reward is their sum."""
+        paid = {name: each.sum(axis=1) for name, each in self.per_item(scene).items()}
+        paid |= {"diversity": gini_simpson(scene.shown), "creators": -scene.creators_lost}
+        paid |= self.late(scene)
+        weights = dict(zip(REWARD_TERMS, self.weights, strict=True))
+        told = [name for name in REWARD_TERMS if name in ALWAYS_REPORTED or weights[name] != 0.0]
+        return {name: weights[name] * paid[name] for name in told}
+
+    def per_item(self, scene: "Scene") -> dict[str, DoubleArray]:
+        """Return the terms (B, N) paid per item taken, without their weights."""
+        signals = {"click": scene.click.astype(np.float64)}
+        names = ("watch", "minutes", "rating", "like", "share", "cart", "purchase")
+        signals |= {name: scene.signal(name) for name in names}
+        signals["skip"] = -scene.signal("skip")
+        return signals | {"revenue": scene.signal("purchase") * scene.price}
+
+    def late(self, scene: "Scene") -> dict[str, DoubleArray]:
+        """Return the terms (B,) paid where a session ends, without their weights."""
+        over = scene.over.astype(np.float64)
+        consumed = scene.state.consumed.astype(np.float64)
+        total = consumed.sum(axis=1, keepdims=True)
+        variety = gini_simpson(consumed / np.where(total > 0, total, 1.0)) * (total[:, 0] > 0)
+        return {
+            "leave": -scene.bored.astype(np.float64),
+            "content": over * scene.satisfaction(),
+            "variety": over * variety,
+            "returned": scene.back.astype(np.float64),
+            "away": -scene.gap,
+            "churn": -scene.never.astype(np.float64),
+        }
+
+    def worth(self, scene: "Scene") -> DoubleArray:
+        """Return (B, N) what taking an item is worth, where the signals are their means."""
+        each, weights = self.per_item(scene), dict(zip(REWARD_TERMS, self.weights, strict=True))
+        return np.asarray(sum(weights[name] * value for name, value in each.items()))
