@@ -115,16 +115,14 @@ def burst(rules: AnyArray, calendar: np.uint64, now: int, z: int) -> float:
     """Return the intensity of interest in topic z; see `Bursts`."""
     width = np.int64(rules.burst_window)
     windows = (np.int64(rules.calendar) + width - 1) // width
-    period = np.int64(rules.calendar)
     total = 0.0
     for back in range(2):
-        window = (now // width - back) % windows
-        index = (z << 20) + 2 * window
+        window = now // width - back
+        index = (z << 20) + 2 * (window % windows)
         if _uniform(_draw(calendar, _BURST, index)) < rules.burst_rate:
-            event = window * width + _below(_draw(calendar, _BURST, index + 1), width)
-            since = (now - event) % period
-            # An event later in this window lies almost a period back, and does not count.
-            if since < 2 * width:
+            since = now - window * width - _below(_draw(calendar, _BURST, index + 1), width)
+            # An event later in this window is still to come.
+            if since >= 0:
                 total += math.exp(-since * (math.log(2.0) / rules.burst_half_life))
     return total
 

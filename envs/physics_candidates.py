@@ -82,7 +82,8 @@ def race(
     for i in range(len(clocks)):
         wait = _exponential(_draw(at, _CANDIDATE, i))
         wait = wait / weight[i] if len(weight) > 0 else wait
-        clocks[i] = wait if there[i] else 1e100 + wait
+        # A factor and not a summand, which would swallow the wait and leave ties.
+        clocks[i] = wait if there[i] else 1e100 * wait
     for c in range(row.shape[1]):
         first = 0
         for i in range(1, len(clocks)):

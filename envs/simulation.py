@@ -82,7 +82,7 @@ class WorldSimulation:
     def step(self, actions: AnyArray) -> Step:
         """Show slates; see `slategym.envs.actions` for what an action is."""
         slates = self._actions.slates(actions, self.state.candidates)
-        response = new_response(self.batch, self.variant, 1 + max(self._signals.values()))
+        response = new_response(self.batch, self.variant, _signal_rows(self._signals))
         run("step", self.rules, self.items, self.people, self.users, slates, response)
         info = self._info(response)
         self._last = Step(response.reward, response.ended[0], response.ended[1], info)
@@ -238,6 +238,11 @@ def _signals(variant: Variant) -> dict[str, int]:
     return found | {
         name: row for name, row in _MORE.items() if name != "purchase" and variant.find(name)
     }
+
+
+def _signal_rows(signals: dict[str, int]) -> int:
+    """Return how many rows of signals the step reads: those every variant has, or all."""
+    return 1 + (max(_SIGNALS.values()) if len(signals) == len(_SIGNALS) else state.PURCHASE)
 
 
 def _user_size(world: World, variant: Variant, views: Views) -> int:

@@ -27,6 +27,17 @@ def _mean_logistic(x: float, spread: float) -> float:
 
 
 @numba.njit
+def _skipped(rules: AnyArray, x: float) -> float:
+    """Return the probability that a watched fraction of mean logit x is a skip."""
+    if rules.skip_below <= 0.0 or rules.skip_below >= 1.0:
+        return 1.0 if rules.skip_below > 0.0 else 0.0
+    edge = math.log(rules.skip_below / (1.0 - rules.skip_below))
+    if rules.watch_noise == 0.0:
+        return 1.0 if x < edge else 0.0
+    return 0.5 * math.erfc((x - edge) / (rules.watch_noise * math.sqrt(2.0)))
+
+
+@numba.njit
 def _worth(
     rules: AnyArray, items: Items, users: Users, b: int, i: int, value: float, tired: float
 ) -> float:
@@ -40,10 +51,7 @@ def _worth(
         watch = _mean_logistic(x, rules.watch_noise)
         total += rules.watch_weight * watch
         total += rules.minutes_weight * watch * np.float64(items.rows[i, _DURATION])
-        if rules.on_skip == 1 and 0.0 < rules.skip_below < 1.0 and rules.watch_noise > 0.0:
-            edge = math.log(rules.skip_below / (1.0 - rules.skip_below))
-            skipped = 0.5 * math.erfc((x - edge) / (rules.watch_noise * math.sqrt(2.0)))
-            total -= rules.skip_weight * skipped
+        total -= rules.skip_weight * rules.on_skip * _skipped(rules, x)
     if rules.on_rating == 1:
         raw = value - rules.rating_satiation * tired - rules.value_low
         raw = raw / (rules.value_high - rules.value_low)
