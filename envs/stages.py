@@ -303,7 +303,7 @@ def refresh(
                 continue
             episode = _episode_key(users.keys[b, _SEED], users.keys[b, _STREAM], np.uint64(0))
             at = _step_key(episode, np.uint64(0))
-        if len(scratch.clocks) > 0:
+        if len(scratch.clocks) > 0 and rules.candidate_code != 2:
             for i in range(size):
                 scratch.there[i] = not checked or _is_there(
                     rules, items.birth, items.creator, users.numbers, b, scratch.calendar[n],
