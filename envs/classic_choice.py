@@ -1,15 +1,12 @@
 """How a user of a classic chooses from a slate: RecSim's four choice models."""
 
 import numba
-import numpy as np
 
-from slategym.envs import rng
 from slategym.envs.arrays import DoubleArray, LongArray
 from slategym.envs.classic_constants import CHOICE_MODELS
-from slategym.envs.classic_draws import CHOICE, exp
+from slategym.envs.classic_draws import exp, log
 
 _PROPORTIONAL, _LOGIT, _EXP_CASCADE, _PROP_CASCADE = range(len(CHOICE_MODELS))
-_bits, _uniform = rng.bits, rng.uniform
 
 
 @numba.njit(forceinline=True, error_model="numpy")
@@ -86,41 +83,42 @@ def lone_score(
 
 
 @numba.njit(forceinline=True, error_model="numpy")
-def set_clocks(at: np.uint64, slate: LongArray, candidates: int, clocks: DoubleArray) -> None:
-    """Write the uniform numbers from which the clocks of `race` are made.
-
-    A clock belongs to the candidate, not to its place, so a document meets the same luck in
-    every slate it is part of. A document that is shown twice has two clocks.
-
-    Args:
-        at: the step's key.
-        slate: (K,) candidate positions.
-        candidates: C.
-        clocks: (K + 1,) written: the places, then choosing nothing.
-    """
-    count = len(slate)
-    clocks[count] = _uniform(_bits(at, CHOICE, 0))
-    for i in range(count):
-        again = 0
-        for j in range(i):
-            again += slate[j] == slate[i]
-        clocks[i] = _uniform(_bits(at, CHOICE, 1 + slate[i] + again * candidates))
+def again(slate: LongArray, place: int) -> int:
+    """Return how often the document of a place was shown before it in the slate."""
+    count = 0
+    for j in range(place):
+        count += slate[j] == slate[place]
+    return count
 
 
 @numba.njit(forceinline=True, error_model="numpy")
-def race(weights: DoubleArray, clocks: DoubleArray, count: int) -> int:
+def race(speeds: DoubleArray) -> int:
     """Return the place that is chosen, or -1: each with chance weight / sum of weights.
 
-    An exponential race: place i rings at clock_i / weight_i, with exponential clocks of mean
-    one, and the first to ring is chosen.
+    An exponential race: each place, and choosing nothing, has an exponential clock of mean one,
+    and rings at clock / weight; the first to ring is chosen. A clock belongs to the candidate,
+    not to its place, so a document meets the same luck in every slate it is part of; one that
+    is shown twice has two clocks.
 
     Args:
-        weights: (K + 1,) of the places and of choosing nothing.
-        clocks: (K + 1,) exponential.
-        count: K.
+        speeds: (K + 1,) weight / clock of the places, then of choosing nothing.
     """
-    chosen, weight, clock = -1, weights[count], clocks[count]
+    count = len(speeds) - 1
+    chosen, most = -1, speeds[count]
     for i in range(count):
-        if clocks[i] * weight < clock * weights[i]:
-            chosen, weight, clock = i, weights[i], clocks[i]
+        chosen = i if speeds[i] > most else chosen
+        most = max(speeds[i], most)
     return chosen
+
+
+@numba.njit(forceinline=True, error_model="numpy")
+def speeds_from(weights: DoubleArray, u: DoubleArray) -> None:
+    """Divide weights by exponential clocks of mean one, in place.
+
+    Args:
+        weights: (N, K + 1) see `weigh`.
+        u: (N, K + 1) uniform numbers.
+    """
+    speeds, numbers = weights.reshape(-1), u.reshape(-1)
+    for i in range(len(speeds)):
+        speeds[i] = -speeds[i] / log(numbers[i])

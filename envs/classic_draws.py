@@ -14,7 +14,7 @@ from slategym.envs import rng
 from slategym.envs.arrays import DoubleArray, LongArray
 
 # What a draw is for; numbers from 64 on belong to the classics. One is never reused.
-INTEREST, CLUSTER, QUALITY, CHOICE, DRIFT = 64, 65, 66, 67, 68
+INTEREST, CLUSTER, SHOWN, NOTHING = 64, 65, 66, 67
 USER_TYPE, AFFINITY, DOCUMENT = 69, 70, 71
 EXPOSURE, CLICKBAIT, ENGAGEMENT = 72, 73, 74
 
@@ -159,10 +159,3 @@ def normals(u: DoubleArray, z: DoubleArray, spare: DoubleArray, index: LongArray
 def normal(u: float) -> float:
     """Return the normal quantile of one uniform number, with the bits of `normals`."""
     return central_normal(u) if is_central(u) else tail_normal(u)
-
-
-@_inline
-def exponentials(u: DoubleArray) -> None:
-    """Turn uniform numbers into exponential ones of mean one, in place."""
-    for i in range(len(u)):
-        u[i] = -log(u[i])

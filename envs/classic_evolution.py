@@ -9,15 +9,14 @@ import numpy as np
 
 from slategym.envs import rng
 from slategym.envs.arrays import DoubleArray, FloatArray, LongArray
-from slategym.envs.classic_choice import lone_score, race, set_clocks, weigh
+from slategym.envs.classic_choice import again, lone_score, race, speeds_from, weigh
 from slategym.envs.classic_constants import N_TOPICS
 from slategym.envs.classic_draws import (
     CLUSTER,
-    DRIFT,
     INTEREST,
-    QUALITY,
+    NOTHING,
+    SHOWN,
     below_from,
-    exponentials,
     half,
     normal,
     normals,
@@ -68,15 +67,9 @@ def draw_candidates(
 
 
 @_compiled
-def quality_luck(at: np.uint64, position: int) -> float:
-    """Return the uniform number behind the quality of a candidate."""
-    return uniform_from(half(at, QUALITY, 2 * position))
-
-
-@_compiled
 def quality_of(rules: EvolutionRules, at: np.uint64, cluster: int, position: int) -> float:
     """Return the quality of a candidate: normal about its cluster's mean."""
-    noise = normal(quality_luck(at, position))
+    noise = normal(uniform_from(_bits(at, SHOWN, position) & _LOWER))
     return rules.cluster_means[cluster] + rules.quality_stddev * noise
 
 
@@ -119,22 +112,31 @@ def budget_after(
 def prepare(
     rules: EvolutionRules, state: State, slates: LongArray, first: int, luck: Luck
 ) -> None:
-    """Draw what chance decides for a block of users: clocks, and quality of what is shown."""
-    size, u = slates.shape[1], luck.work.real[0]
+    """Draw what chance decides for a block of users: clocks, and quality of what is shown.
+
+    The clock of a candidate is the upper half of its draw of the step, its quality the lower
+    half of its draw of the step in which it was made: the same draw, unless candidates stay.
+    """
+    size, count, u = slates.shape[1], state.cluster.shape[1], luck.work.real[0]
     for n in range(len(luck.clocks)):
-        b = first + n
-        counters, slate = state.counters[b], slates[b]
-        at = _step_key(counters[KEY], counters[STEP])
-        set_clocks(at, slate, state.cluster.shape[1], luck.clocks[n])
-        luck.weights[n, size] = rules.no_click_mass
+        counters, slate, clocks = state.counters[first + n], slates[first + n], luck.clocks[n]
+        cluster, user, weights = state.cluster[first + n], state.user[first + n], luck.weights[n]
+        at, drawn = _step_key(counters[KEY], counters[STEP]), counters[DRAWN]
+        number = _bits(at, NOTHING, 0)
+        clocks[size], luck.drift[n] = uniform_from(number >> _S32), uniform_from(number & _LOWER)
+        weights[size] = rules.no_click_mass
         for i in range(size):
-            luck.weights[n, i] = state.user[b, state.cluster[b, slate[i]]]
-            u[n * size + i] = quality_luck(counters[DRAWN], slate[i])
-    exponentials(luck.clocks.reshape(-1))
+            number = _bits(at, SHOWN, slate[i] + count * again(slate, i))
+            clocks[i] = uniform_from(number >> _S32)
+            weights[i] = user[cluster[slate[i]]]
+            if drawn != at or slate[i] != slate[i] + count * again(slate, i):
+                number = _bits(drawn, SHOWN, slate[i])
+            u[n * size + i] = uniform_from(number & _LOWER)
     weigh(
         luck.weights, rules.choice_model, rules.min_normalizer,
         rules.attention_prob, rules.score_scaling,
     )  # fmt: skip
+    speeds_from(luck.weights, luck.clocks)
     normals(u[: len(luck.noise)], luck.noise, luck.work.real[1], luck.work.index)
 
 
@@ -154,25 +156,25 @@ def meet(
         The place clicked or -1, the reward in minutes, the value in [0, 1] that the history
         keeps, and whether the budget is spent.
     """
-    user, count = state.user[b], len(slate)
-    for i in range(count):
-        mean = rules.cluster_means[state.cluster[b, slate[i]]]
+    user, cluster, size = state.user[b], state.cluster[b], len(slate)
+    noise = luck.noise[n * size : (n + 1) * size]
+    for i in range(size):
+        quality = rules.cluster_means[cluster[slate[i]]] + rules.quality_stddev * noise[i]
         out.real[1, b, i] = out.real[2, b, i] = 0.0
-        out.real[3, b, i] = mean + rules.quality_stddev * luck.noise[n * count + i]
-    slot = race(luck.weights[n], luck.clocks[n], count)
+        out.real[3, b, i] = quality
+    slot = race(luck.weights[n])
     if slot < 0:
         user[BUDGET] -= rules.step_penalty
         return slot, 0.0, 0.0, user[BUDGET] <= 0.0
-    c = state.cluster[b, slate[slot]]
+    c = cluster[slate[slot]]
     interest = user[c]
-    quality = rules.cluster_means[c] + rules.quality_stddev * luck.noise[n * count + slot]
+    quality = rules.cluster_means[c] + rules.quality_stddev * noise[slot]
     watched = watch_time(rules, user[BUDGET])
     score = lone_score(
         interest, rules.choice_model, rules.no_click_mass, rules.min_normalizer,
         rules.attention_prob, rules.score_scaling,
     ) if rules.user_quality_factor != 0.0 else 0.0  # fmt: skip
-    at = _step_key(state.counters[b, KEY], state.counters[b, STEP])
-    upward = _uniform(_bits(at, DRIFT, 0)) < upward_chance(interest)
+    upward = luck.drift[n] < upward_chance(interest)
     user[c] = interest_after(rules, interest, upward)
     user[BUDGET] = budget_after(rules, user[BUDGET], watched, quality, score)
     out.real[1, b, slot] = watched
@@ -183,7 +185,7 @@ def meet(
 @_compiled
 def put_user(rules: EvolutionRules, user: DoubleArray, out: FloatArray) -> None:
     """Write what is seen of the user: the interests."""
-    for z in range(N_TOPICS):
+    for z in range(len(out)):
         out[z] = user[z]
 
 

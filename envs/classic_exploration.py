@@ -8,13 +8,14 @@ import numpy as np
 
 from slategym.envs import rng
 from slategym.envs.arrays import DoubleArray, FloatArray, LongArray
-from slategym.envs.classic_choice import race, set_clocks, weigh
+from slategym.envs.classic_choice import again, race, speeds_from, weigh
 from slategym.envs.classic_draws import (
     AFFINITY,
     DOCUMENT,
+    NOTHING,
+    SHOWN,
     USER_TYPE,
     exp,
-    exponentials,
     normals,
     uniform_from,
 )
@@ -93,21 +94,22 @@ def prepare(
     rules: ExplorationRules, state: State, slates: LongArray, first: int, luck: Luck
 ) -> None:
     """Draw what chance decides for a block of users: the clocks of the choice."""
-    size = slates.shape[1]
+    size, count = slates.shape[1], state.cluster.shape[1]
     for n in range(len(luck.clocks)):
-        b = first + n
-        slate = slates[b]
-        at = _step_key(state.counters[b, KEY], state.counters[b, STEP])
-        set_clocks(at, slate, state.cluster.shape[1], luck.clocks[n])
-        luck.weights[n, size] = rules.no_click_mass
+        counters, slate, clocks = state.counters[first + n], slates[first + n], luck.clocks[n]
+        cluster, user, weights = state.cluster[first + n], state.user[first + n], luck.weights[n]
+        at = _step_key(counters[KEY], counters[STEP])
+        clocks[size] = uniform_from(_bits(at, NOTHING, 0) >> _S32)
+        weights[size] = rules.no_click_mass
         for i in range(size):
-            affinity = state.user[b, state.cluster[b, slate[i]]]
-            luck.weights[n, i] = affinity + state.feature[b, slate[i]]
-    exponentials(luck.clocks.reshape(-1))
+            number = _bits(at, SHOWN, slate[i] + count * again(slate, i))
+            clocks[i] = uniform_from(number >> _S32)
+            weights[i] = user[cluster[slate[i]]] + state.feature[first + n, slate[i]]
     weigh(
         luck.weights, rules.choice_model, rules.min_normalizer,
         rules.attention_prob, rules.score_scaling,
     )  # fmt: skip
+    speeds_from(luck.weights, luck.clocks)
 
 
 @_compiled
@@ -128,7 +130,7 @@ def meet(
     """
     for i in range(len(slate)):
         out.real[1, b, i] = state.feature[b, slate[i]]
-    slot = race(luck.weights[n], luck.clocks[n], len(slate))
+    slot = race(luck.weights[n])
     click = 1.0 if slot >= 0 else 0.0
     return slot, click, click, False
 

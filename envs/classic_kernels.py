@@ -180,7 +180,8 @@ def _resample(rules: Rules, state: State, first: int, count: int, work: Work) ->
 def _room(block: int, size: int, count: int) -> Luck:
     """Return room for the luck of a block of users."""
     clocks, weights = np.empty((block, size + 1)), np.empty((block, size + 1))
-    return Luck(clocks, weights, np.empty(block * size), _work(block * max(size, count, 2)))
+    work = _work(block * max(size, count, 2))
+    return Luck(clocks, weights, np.empty(block), np.empty(block * size), work)
 
 
 @_inline
@@ -194,7 +195,7 @@ def _some(luck: Luck, count: int) -> Luck:
     """Return the room for the first ``count`` users of a block."""
     size = luck.clocks.shape[1] - 1
     noise = luck.noise[: count * size]
-    return Luck(luck.clocks[:count], luck.weights[:count], noise, luck.work)
+    return Luck(luck.clocks[:count], luck.weights[:count], luck.drift[:count], noise, luck.work)
 
 
 @_inline

@@ -103,8 +103,8 @@ def prepare(
     for n in range(count):
         counters = state.counters[first + n]
         at = _step_key(counters[KEY], counters[STEP])
-        a[2 * n] = uniform_from(half(at, ENGAGEMENT, 0))
-        a[2 * n + 1] = uniform_from(half(at, ENGAGEMENT, 1))
+        number = _bits(at, ENGAGEMENT, 0)
+        a[2 * n], a[2 * n + 1] = uniform_from(number >> _S32), uniform_from(number & _LOWER)
     normals(a[: 2 * count], b[: 2 * count], c, luck.work.index)
     for n in range(count):
         user, clickbait = state.user[first + n], state.feature[first + n, slates[first + n, 0]]

@@ -115,15 +115,12 @@ class ClassicSimulation:
 
     def observe(self, rows: BoolArray | None = None) -> dict[str, AnyArray]:
         """Return the observation of the rows (the others are zero), by key."""
-        view, observation = self._view(zero=rows is not None)
-        run(
-            "observe",
-            self.rules,
-            self.state,
-            self._all if rows is None else rows,
-            view,
-            self.layout,
-        )
+        if rows is None:
+            rows, real = self._all, self._pool.take()
+        else:
+            real = np.zeros(self._pool.size, dtype=np.float32)
+        view, observation = self._observation(real, zero=True)
+        run("observe", self.rules, self.state, rows, view, self.layout)
         return observation
 
     def privileged(self) -> dict[str, AnyArray]:

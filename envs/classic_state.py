@@ -59,8 +59,9 @@ class Luck(NamedTuple):
     Loops over a block have no branches and are turned into vector instructions.
     """
 
-    clocks: DoubleArray  # (N, K + 1) exponential, see `slategym.envs.classic_choice.race`
+    clocks: DoubleArray  # (N, K + 1) uniform numbers, from which the clocks of a race are made
     weights: DoubleArray  # (N, K + 1) see `slategym.envs.classic_choice.weigh`
+    drift: DoubleArray  # (N,) uniform number: whether a click raises or lowers the interest
     noise: DoubleArray  # (N * K,) standard normal, of each place of each slate
     work: Work
 
