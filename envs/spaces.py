@@ -14,6 +14,9 @@ from slategym.envs.world import World
 CONTEXT_SCALARS = 6
 """Entries that open the context, before consumed and shown topic exposure."""
 
+# Choices that take one item at most; a choice of one's own may take the whole slate.
+_TAKES_ONE = ("logit", "proportional", "exp_cascade", "prop_cascade")
+
 
 def extra_context(variant: Variant) -> int:
     """Return E, the entries that close the context: 4 about sessions, 1 about money spent."""
@@ -104,7 +107,7 @@ def _box(table: FloatArray, size: int) -> spaces.Box:
 def _context_top(variant: Variant, longest: float) -> float:
     """Return an upper bound of every context entry; ``longest`` is in minutes."""
     # A topic's exposure is at most 1 + d + d^2 + ... per item; the margin covers rounding.
-    several = variant.slate_size if variant["choice"].name == "position" else 1
+    several = 1 if variant["choice"].name in _TAKES_ONE else variant.slate_size
     exposure = several * 1.001 / (1 - EXPOSURE_DECAY)
     steps = several * variant.horizon
     most = max(1.0, steps / 20, steps * longest / 100, exposure)
