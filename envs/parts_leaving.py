@@ -95,9 +95,9 @@ class Budget(Leaving):
 class Returning(Leaving):
     """After a session the user stays away for some days and returns, or never does.
 
-    ``P(never) = logistic(churn_intercept - churn_sensitivity * (2 S - 1))`` and the days away are
-    ``gap_min + gap_mean * exp(-gap_sensitivity * (2 S - 1)) * Exponential(1)``, with the satisfaction
-    S of `Satisfaction` (1/2 without it). In d days satiation falls by ``rest_per_day^d``. A new
+    ``P(never) = logistic(churn_intercept - churn_sensitivity * (2 S - 1))``, and the days away are
+    ``gap_min + gap_mean * exp(-gap_sensitivity * (2 S - 1)) * Exponential(1)``. S is that of
+    `Satisfaction`, 1/2 without it. In d days satiation falls by ``rest_per_day^d``. A new
     session has fresh patience, minutes, mood, need and money, and the exposure that the platform
     observes (consumed and shown topics) begins anew. The episode is truncated when
     ``days`` are over. (Sessions and return times as in Zhao et al. 2023, KuaiSim; the exponential

@@ -88,7 +88,7 @@ class ReferenceSimulation:
         scene.show(self._slate(scene, positions))
         self._attract(scene)
         # 2. What the user takes, and gives back.
-        scene.click = self._only(Choice).choose(scene)
+        scene.click = self._only(Choice).choose(scene) & scene.filled
         for feedback in self._all(Feedback):
             scene.signals[feedback.name] = feedback.give(scene) * scene.click
         # 3. How users and the catalogue change.
