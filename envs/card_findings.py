@@ -9,6 +9,7 @@ from typing import Any
 
 Finding = dict[str, str]
 _CALIBRATED, _ROUGHLY = 0.01, 0.03  # calibration error above that of perfect probabilities
+_STEEP = 1.25  # recalibration slope that is not good if its whole interval is beyond, or 1 / it
 _TOLD_APART = 0.65  # AUC from which real and simulated are told apart clearly
 _CLOSE, _NEAR = 0.05, 0.15  # total variation
 _PARTS = {
@@ -83,7 +84,10 @@ def _calibration(part: Mapping[str, Any], where: str) -> _Said:
         return
     fit = part["calibration"]
     excess = fit["ece"]["estimate"] - fit["floor"]
+    slope = fit["slope"]
+    flat = slope["low"] is not None and (slope["low"] > _STEEP or slope["high"] < 1 / _STEEP)
     tone = "good" if excess <= _CALIBRATED else "fair" if excess <= _ROUGHLY else "poor"
+    tone = "fair" if tone == "good" and flat else tone
     yield (
         f"Calibration on {where}",
         f"The calibration error is {span(fit['ece'])}; perfect probabilities would show "

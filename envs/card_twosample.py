@@ -155,7 +155,8 @@ def response_examples(
 
     For each held-out user with enough later rows: how often they respond, whether more to
     popular items, to items liked by all, to long ones, early or late; how often two responses in
-    a row are alike; and by how much each of the frequent topics moves them.
+    a row are alike; and by how much each of the frequent topics moves them. What depends on the
+    number and the order of negatives is left out where these were sampled.
     """
     order = np.argsort(held.rows.users, kind="stable")
     users = held.rows.users[order]
@@ -187,14 +188,16 @@ def _response_features(
         popular,
         held.model.item_bias[items].astype(np.float64),
         np.log(world.item_duration[items].astype(np.float64)),
-        place / rows[owner],
     ]
     topics = world.item_topics[items].astype(np.float64)
     frequent = np.argsort(-topics.sum(axis=0), kind="stable")[:_TOPICS]
     moved += [topics[:, z] for z in frequent]
-    same = np.zeros(len(label))
-    same[1:] = (label[1:] == label[:-1]) & (owner[1:] == owner[:-1])
-    columns = [rate, np.bincount(owner, same, count) / np.maximum(rows - 1, 1)]
+    columns = []
+    if not world.log.implicit:  # else how many negatives there are, and where, is our own doing
+        same = np.zeros(len(label))
+        same[1:] = (label[1:] == label[:-1]) & (owner[1:] == owner[:-1])
+        columns = [rate, np.bincount(owner, same, count) / np.maximum(rows - 1, 1)]
+        moved.append(place / rows[owner])
     for feature in moved:
         centred = feature - (np.bincount(owner, feature, count) / rows)[owner]
         spread = np.sqrt(np.bincount(owner, centred**2, count) / rows)

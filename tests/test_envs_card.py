@@ -485,6 +485,8 @@ def test_an_implicit_log_has_a_card_too() -> None:
     assert card["values"]["missing"] == "the log is implicit: it has no values"
     assert 0.1 < card["held_out_users"]["positive_rate"] < 0.5
     assert any("no negatives" in sentence for sentence in card["statements"]["judged"])
+    # How many negatives were sampled, and that they stand last, must not give the real ones away.
+    assert card["two_sample"]["responses"]["auc"]["low"] < 0.75
 
 
 @pytest.mark.slow
