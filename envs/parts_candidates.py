@@ -42,15 +42,17 @@ class Candidates(HookedPart):
         attempt = 0
         while (open_rows := filled < count).any():
             fair = attempt < TRIES * count
-            plain = scene.below(rng.CANDIDATE, attempt, scene.world.n_items)
-            item = self.propose(scene, attempt) if fair else plain
+            item = (self if fair else _PLAIN).propose(scene, attempt)
             good = open_rows & ~(drawn == item[:, None]).any(axis=1)
-            if fair:
+            if fair and scene.setting.gates:
                 good &= scene.available(item[:, None])[:, 0]
             drawn[good, filled[good]] = item[good]
             filled += good
             attempt += 1
         return drawn
+
+
+_PLAIN = Candidates()
 
 
 def race(scene: "Scene", weight: AnyArray) -> IntArray:

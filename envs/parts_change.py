@@ -140,7 +140,7 @@ class Satiation(Change):
 
     def away(self, scene: "Scene", days: DoubleArray) -> None:
         """Rest: `Returning` says how much of satiation is left after a day."""
-        satiation, left = scene.state.satiation, scene.variant.parameters["rest_per_day"]
+        satiation, left = scene.state.satiation, scene.setting.parameters["rest_per_day"]
         satiation[:] = satiation.astype(np.float64) * (left**days)[:, None]
 
 

@@ -83,7 +83,7 @@ class Bursts(Change):
     def intensity(self, scene: "Scene") -> DoubleArray:
         """Return (B, Z) the interest in each topic now."""
         width = int(self.burst_window)
-        windows = -(-int(scene.variant.parameters["calendar"]) // width)
+        windows = -(-int(scene.setting.parameters["calendar"]) // width)
         topic = np.arange(scene.world.n_topics, dtype=np.int64)
         total = np.zeros((scene.batch, len(topic)))
         for back in (0, 1):

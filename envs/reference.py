@@ -256,7 +256,7 @@ class ReferenceSimulation:
 
     def _own_weights(self) -> dict[str, float]:
         """Return the weight of each feedback that the reward part does not know by name."""
-        known, given = {f"{term}_weight" for term in REWARD_TERMS}, self.variant.parameters
+        known, given = {f"{term}_weight" for term in REWARD_TERMS}, self.setting.parameters
         return {
             part.name: float(given[f"{part.name}_weight"])
             for part in self._all(Feedback)

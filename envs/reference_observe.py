@@ -66,7 +66,7 @@ def _feedback(scene: Scene, there: AnyArray) -> AnyArray:
 
 def _context(scene: Scene) -> DoubleArray:
     """Return what happened so far in the episode."""
-    state, limits = scene.state, scene.variant.parameters
+    state, limits = scene.state, scene.setting.parameters
     told = [
         state.step / scene.variant.horizon,
         state.last_click,

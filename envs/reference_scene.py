@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -37,6 +38,10 @@ class Setting:
 
     world: World
     variant: Variant
+    parameters: dict[str, Any]
+    """Every parameter of the variant and its parts, by name."""
+    gates: tuple[Change, ...]
+    """The parts that may keep an item from being shown."""
     pool: IntArray
     """(P,) population rows that episodes draw users from."""
     recency: DoubleArray
@@ -68,6 +73,8 @@ def setting_of(world: World, variant: Variant, users: str) -> Setting:
     return Setting(
         world=world,
         variant=variant,
+        parameters=variant.parameters,
+        gates=tuple(part for part in variant.parts if _is_gate(part)),
         pool=people.pool,
         recency=people.recency.astype(np.float64),
         price=traits.prices(world).astype(np.float64),
@@ -76,6 +83,10 @@ def setting_of(world: World, variant: Variant, users: str) -> Setting:
         creator=creator,
         alias=alias,
     )
+
+
+def _is_gate(part: Part) -> TypeGuard[Change]:
+    return isinstance(part, Change) and type(part).available is not Change.available
 
 
 class Scene:
@@ -271,9 +282,8 @@ class Scene:
     def available(self, items: IntArray | LongArray) -> BoolArray:
         """Return (B, N) whether every part lets each of ``items`` (B, N) be shown."""
         there = np.ones(items.shape, dtype=np.bool_)
-        for part in self.variant.parts:
-            if isinstance(part, Change) and type(part).available is not Change.available:
-                there &= part.available(self, items)
+        for part in self.setting.gates:
+            there &= part.available(self, items)
         return there
 
     def need(self) -> DoubleArray:

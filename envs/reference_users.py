@@ -15,7 +15,7 @@ def draw_users(scene: Scene, rows: BoolArray) -> None:
         if name not in ("seed", "stream", "episode", "candidates"):
             array[rows] = -1 if name in ("query", "owned") else 0
     user = scene.setting.pool[scene.below(rng.USER, 0, len(scene.setting.pool))]
-    spread = float(scene.variant.parameters.get("taste_spread", 0.0))
+    spread = float(scene.setting.parameters.get("taste_spread", 0.0))
     noise = scene.normal(rng.TASTE, np.arange(state.taste.shape[1]))
     taste = world.user_factors[user] + spread * world.user_std[user].astype(np.float64) * noise
     state.user[rows], state.bias[rows] = user[rows], world.user_bias[user[rows]]
@@ -23,7 +23,7 @@ def draw_users(scene: Scene, rows: BoolArray) -> None:
     state.history[rows] = world.user_history[user[rows]]
     state.history_value[rows] = world.user_history_value[user[rows]]
     if scene.find("ageing") is not None:
-        period = int(scene.variant.parameters["calendar"])
+        period = int(scene.setting.parameters["calendar"])
         state.start[rows] = scene.below(rng.START, 0, period)[rows]
 
 
