@@ -1,5 +1,7 @@
 """The variants that come with slategym."""
 
+from slategym.envs import catalogue_news as catalogue_news
+from slategym.envs import catalogue_shop as catalogue_shop
 from slategym.envs.registry import register_variant
 from slategym.envs.variant import STANDARD_PARTS, Variant
 
