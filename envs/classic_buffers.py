@@ -1,6 +1,7 @@
 """Memory for observations that is used again once nobody looks at it any more."""
 
 import sys
+from itertools import pairwise
 
 import numpy as np
 
@@ -83,7 +84,5 @@ class Pool:
         """Return the blocks of a buffer, (B, entries) each, as views."""
         batch, ends = self._batch, self._ends
         return [
-            buffer[start:end].reshape(batch, -1)
-            for start, end in zip(ends[:-1], ends[1:], strict=True)
-            if end > start
+            buffer[start:end].reshape(batch, -1) for start, end in pairwise(ends) if end > start
         ]

@@ -136,7 +136,7 @@ class EvolutionConstants(Constants):
 
     @property
     def cluster_means(self) -> Vector:
-        """Mean quality of each cluster: 14 spread from the minimum to 0, 6 from 0 to the maximum."""
+        """Mean quality of each cluster: 14 from the minimum to 0, 6 from 0 to the maximum."""
         poor = np.linspace(self.min_utility, 0.0, 14)
         return (*poor.tolist(), *np.linspace(0.0, self.max_utility, 6).tolist())
 
@@ -155,18 +155,22 @@ class ExplorationConstants(Constants):
     score_scaling: float = number(
         0.05, 0, 1e6, "cascades: score times this, at most 1, is a chance"
     )
-    topic_distribution: Vector = numbers(
+    topic_distribution: tuple[float, ...] = numbers(
         (0.2, 0.8), 0, 1, "chance of each topic of a document", distribution=True
     )
-    topic_quality_mean: Vector = numbers((0.8, 0.2), -20, 20, "mean log quality of each topic")
-    topic_quality_stddev: Vector = numbers((0.1, 0.1), 0, 5, "of log quality, for each topic")
-    user_type_distribution: Vector = numbers(
+    topic_quality_mean: tuple[float, ...] = numbers(
+        (0.8, 0.2), -20, 20, "mean log quality of each topic"
+    )
+    topic_quality_stddev: tuple[float, ...] = numbers(
+        (0.1, 0.1), 0, 5, "of log quality, for each topic"
+    )
+    user_type_distribution: tuple[float, ...] = numbers(
         (0.3, 0.7), 0, 1, "chance of each user type", distribution=True
     )
-    user_document_mean_affinity_matrix: Matrix = numbers(
+    user_document_mean_affinity_matrix: tuple[tuple[float, ...], ...] = numbers(
         ((0.1, 0.7), (0.7, 0.1)), -20, 20, "mean log affinity, a row for each user type"
     )
-    user_document_stddev_affinity_matrix: Matrix = numbers(
+    user_document_stddev_affinity_matrix: tuple[tuple[float, ...], ...] = numbers(
         ((0.1, 0.1), (0.1, 0.1)), 0, 5, "of log affinity, a row for each user type"
     )
 

@@ -4,6 +4,8 @@ RecSim's interest_evolution.py with its utility-model samplers (Ie et al. 2019, 
 6). Columns of the user: 20 interests in [-1, 1], then the time budget in minutes.
 """
 
+# ruff: noqa: ARG001  the families' functions take the same arguments
+
 import numba
 import numpy as np
 
@@ -109,9 +111,7 @@ def budget_after(
 
 
 @_compiled
-def prepare(
-    rules: EvolutionRules, state: State, slates: LongArray, first: int, luck: Luck
-) -> None:
+def prepare(rules: EvolutionRules, state: State, slates: LongArray, first: int, luck: Luck) -> None:
     """Draw what chance decides for a block of users: clocks, and quality of what is shown.
 
     The clock of a candidate is the upper half of its draw of the step, its quality the lower

@@ -3,6 +3,8 @@
 RecSim's interest_exploration.py. Columns of the user: affinity to each topic, then the type.
 """
 
+# ruff: noqa: ARG001  the families' functions take the same arguments
+
 import numba
 import numpy as np
 

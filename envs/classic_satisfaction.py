@@ -4,6 +4,8 @@ RecSim's long_term_satisfaction.py ("choc" and "kale"). Columns of the user: net
 exposure (NPE), satisfaction in (0, 1), steps left.
 """
 
+# ruff: noqa: ARG001  the families' functions take the same arguments
+
 import numba
 import numpy as np
 

@@ -13,8 +13,8 @@ from slategym.envs.classic_family import FAMILY, Family
 from slategym.envs.classic_kernels import BAD_POSITION, run
 from slategym.envs.classic_state import EPISODE, SEED, STREAM, Response, View, new_state
 from slategym.envs.classic_variant import ClassicVariant
-from slategym.envs.protocol import Step, out_of_range, positions, restore
 from slategym.envs.classic_view import slate_view
+from slategym.envs.protocol import Step, out_of_range, positions, restore
 from slategym.envs.render_view import SlateView, as_text
 
 Observation = dict[str, AnyArray]
@@ -123,19 +123,23 @@ class ClassicSimulation:
         run("observe", self.rules, self.state, rows, view, self.layout)
         return observation
 
-    def privileged(self) -> dict[str, AnyArray]:
+    def privileged(self, quality: bool = True) -> dict[str, AnyArray]:
         """Return what only an oracle may know of the users and of the next candidates.
 
         Evolution: ``quality`` and ``cluster_id`` (B, C), ``interest`` (B, 20), ``time_budget``
         (B,) minutes. Exploration: ``quality`` and ``cluster_id`` (B, C), ``affinity`` (B, Z),
         ``user_type`` (B,). Satisfaction: ``clickbait`` (B, C), ``npe``, ``satisfaction`` and
         ``time_budget`` (B,) steps.
+
+        Args:
+            quality: draw the quality of every candidate in evolution, which a step leaves
+                undrawn but for the documents it shows.
         """
         known = self.family.privileged(self.state)
-        if "quality" not in known and "cluster_id" in known:
-            quality = np.empty(self.state.cluster.shape, dtype=np.float64)
-            run("quality", self.rules, self.state, quality)
-            known = {"quality": quality, **known}
+        if quality and "quality" not in known and "cluster_id" in known:
+            drawn = np.empty(self.state.cluster.shape, dtype=np.float64)
+            run("quality", self.rules, self.state, drawn)
+            known = {"quality": drawn, **known}
         return known
 
     def get_state(self) -> dict[str, AnyArray]:

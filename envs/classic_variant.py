@@ -81,7 +81,7 @@ class ClassicVariant:
 
     @property
     def observation(self) -> str:
-        """ "features" or "ids"."""
+        """How documents are observed: "features" or "ids"."""
         return self.constants.observation
 
     @property
