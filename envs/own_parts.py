@@ -7,7 +7,7 @@ looked at, and C where an oracle asks about the candidates.
 ============ ==================== ==========================================================
 slot         subclass             states
 ============ ==================== ==========================================================
-candidates   `Candidates`         ``propose(scene, attempt) -> (B,)``, or the whole
+candidates   `Candidates`         ``propose(scene, attempts) -> (B, N)``, or the whole
                                   ``draw(scene) -> (B, C)``, item rows
 response     `Response`           ``attract(scene) -> (B, N)``, natural-log odds
 choice       `Choice`             ``choose(scene) -> (B, K)`` bool

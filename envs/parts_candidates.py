@@ -30,25 +30,26 @@ class Candidates(HookedPart):
 
     slot = "candidates"
 
-    def propose(self, scene: "Scene", attempt: int) -> LongArray:
-        """Return (B,) item rows: what is drawn for a place in an attempt; uniform by default."""
-        return scene.below(rng.CANDIDATE, attempt, scene.world.n_items)
+    def propose(self, scene: "Scene", attempts: LongArray) -> LongArray:
+        """Return (B, N) item rows: what each attempt (N,) draws for a place; uniform by default."""
+        return scene.below(rng.CANDIDATE, attempts, scene.world.n_items)
 
     def draw(self, scene: "Scene") -> IntArray:
         """Return (B, C) distinct item rows for the coming step."""
         batch, count = scene.state.candidates.shape
         drawn = np.full((batch, count), -1, dtype=np.int32)
         filled = np.zeros(batch, dtype=np.int64)
-        attempt = 0
-        while (open_rows := filled < count).any():
-            fair = attempt < TRIES * count
-            item = (self if fair else _PLAIN).propose(scene, attempt)
-            good = open_rows & ~(drawn == item[:, None]).any(axis=1)
-            if fair and scene.setting.gates:
-                good &= scene.available(item[:, None])[:, 0]
-            drawn[good, filled[good]] = item[good]
-            filled += good
-            attempt += 1
+        start, last = 0, TRIES * count
+        while (filled < count).any():
+            end = start + count + 8
+            attempts = np.arange(start, min(end, last) if start < last else end)
+            items = (self if start < last else _PLAIN).propose(scene, attempts)
+            there = scene.available(items) if start < last else np.ones(items.shape, np.bool_)
+            for item, good in zip(items.T, there.T, strict=True):
+                new = good & (filled < count) & ~(drawn == item[:, None]).any(axis=1)
+                drawn[new, filled[new]] = item[new]
+                filled += new
+            start = int(attempts[-1]) + 1
         return drawn
 
 
@@ -98,9 +99,9 @@ class PopularCandidates(Candidates):
         weight: DoubleArray = raw**self.popularity_exponent
         return weight / weight.sum()
 
-    def propose(self, scene: "Scene", attempt: int) -> LongArray:
-        """Return (B,) item rows by the alias method."""
-        bits = scene.bits(rng.CANDIDATE, attempt)
+    def propose(self, scene: "Scene", attempts: LongArray) -> LongArray:
+        """Return (B, N) item rows by the alias method."""
+        bits = scene.bits(rng.CANDIDATE, attempts)
         keep, alias = scene.setting.alias
         item = rng.below_of(bits, len(keep))
         # The upper bits chose the item; the lower ones say whether it is kept.
@@ -131,25 +132,21 @@ class RetrievedCandidates(Candidates):
     explore: float = number(0.2, 0.0, 1.0, "share of uniform places")
     revisit: float = number(0.0, 0.0, 1.0, "share of places filled from the user's history")
 
-    def propose(self, scene: "Scene", attempt: int) -> LongArray:
-        """Return (B,) items of the history, uniform ones, or the best of tournaments."""
-        world, start = scene.world, 128 * attempt
+    def propose(self, scene: "Scene", attempts: LongArray) -> LongArray:
+        """Return (B, N) items of the history, uniform ones, or the best of tournaments."""
+        world, history, start = scene.world, scene.state.history, 128 * attempts
         kind = scene.uniform(rng.RETRIEVE, start)
-        rows, history = np.arange(scene.batch), scene.state.history
-        past = history[rows, scene.below(rng.RETRIEVE, start + 1, history.shape[1])]
-        entered = np.stack(
-            [
-                scene.below(rng.RETRIEVE, start + 2 + t, world.n_items)
-                for t in range(int(self.tries))
-            ],
-            axis=1,
-        )  # (B, tries)
+        place = scene.below(rng.RETRIEVE, start + 1, history.shape[1])
+        past = np.take_along_axis(history, place, axis=1)
+        index = (start[:, None] + 2 + np.arange(int(self.tries))).ravel()
+        entered = scene.below(rng.RETRIEVE, index, world.n_items)
+        entered = entered.reshape(*kind.shape, -1)  # (B, N, tries)
         taste = world.public_user_factors[scene.state.user].astype(np.float64)
-        score = world.public_item_bias[entered].astype(np.float64)
-        score = score + np.einsum("bf,btf->bt", taste, world.public_item_factors[entered])
-        best = entered[rows, score.argmax(axis=1)]
+        score = np.einsum("bf,bntf->bnt", taste, world.public_item_factors[entered])
+        best = (score + world.public_item_bias[entered]).argmax(axis=2)[:, :, None]
+        best = np.take_along_axis(entered, best, axis=2)[:, :, 0]
         uniform = kind < self.revisit + (1.0 - self.revisit) * self.explore
-        fresh = np.where(uniform, entered[:, 0], best)
+        fresh = np.where(uniform, entered[:, :, 0], best)
         return np.where((kind < self.revisit) & (past >= 0), past, fresh)
 
 
