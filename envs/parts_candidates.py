@@ -84,9 +84,10 @@ class UniformCandidates(Candidates):
 @register_part
 @dataclass(frozen=True)
 class PopularCandidates(Candidates):
-    """C distinct items, drawn with weight ``(count + popularity_smoothing)^popularity_exponent``.
+    """C distinct items, the popular ones more often.
 
-    The count is that of the public log. Drawn by the alias method (Walker 1977; Vose 1991).
+    Drawn with weight ``(count + popularity_smoothing)^popularity_exponent``. The count is that of
+    the public log. Drawn by the alias method (Walker 1977; Vose 1991).
     """
 
     name = "popular"

@@ -149,8 +149,9 @@ class Satiation(Change):
 class Boredom(Change):
     """Too much of a topic and the user turns away from it, and comes back when rested.
 
-    A topic becomes boring when its satiation reaches ``bored_at``, and interesting again when it
-    has fallen to ``rested_at`` (hysteresis: churn and return, as in Deffayet et al. 2023, SARDINE).
+    A topic becomes boring when its satiation reaches ``s_z >= bored_at``, and interesting again
+    when it has fallen to ``s_z <= rested_at``: hysteresis, churn and return (as in Deffayet et al.
+    2023, SARDINE).
     A boring topic costs ``boredom_weight * topic_iz``. Needs `Satiation`.
     """
 

@@ -47,7 +47,7 @@ def mean_logistic(x: Numbers, spread: float) -> DoubleArray:
 @register_part
 @dataclass(frozen=True)
 class Watch(Feedback):
-    """Watched (read, listened to) fraction and minutes.
+    """Watched fraction, in [0, 1], and minutes (or read, or listened to).
 
     ``watch = logistic(watch_intercept + watch_scale * taste - watch_satiation * fatigue
     - watch_clickbait * (clickbait - 1/2) + watch_noise * N(0, 1))`` in [0, 1], ``minutes =
@@ -122,9 +122,10 @@ class Rating(Feedback):
 @register_part
 @dataclass(frozen=True)
 class Like(Feedback):
-    """A like: Bernoulli(``logistic(like_intercept + like_scale * taste - like_clickbait * c)``).
+    """A like.
 
-    c is the item's clickbait in [0, 1]: what lured is liked less.
+    Bernoulli with probability ``logistic(like_intercept + like_scale * taste - like_clickbait *
+    c)``; c is the item's clickbait in [0, 1]: what lured is liked less.
     """
 
     name = "like"
@@ -150,7 +151,10 @@ class Like(Feedback):
 @register_part
 @dataclass(frozen=True)
 class Skip(Feedback):
-    """A skip: the item was taken, and left before ``skip_below`` of it was watched."""
+    """A skip: the item was taken, and left early.
+
+    It is one if ``watch < skip_below``; without `Watch` nothing is watched.
+    """
 
     name = "skip"
     skip_below: float = number(0.25, 0.0, 1.0, "watched fraction under which it is a skip")
@@ -174,7 +178,10 @@ class Skip(Feedback):
 @register_part
 @dataclass(frozen=True)
 class Share(Feedback):
-    """A share: Bernoulli(``share_rate * watch``) for an item taken."""
+    """A share.
+
+    Bernoulli with probability ``share_rate * watch`` for an item taken.
+    """
 
     name = "share"
     share_rate: float = number(0.1, 0.0, 1.0, "probability at a fully watched item")
@@ -200,7 +207,7 @@ class Purchase(Feedback):
     the slate. The reference is the catalogue's median price.
     ``need`` is that of `Needs` for the item's topics, 0 without it. The money of a visit is
     ``wallet_median * reference * exp(wallet_spread * N(0, 1))``; what is left carries over to the
-    next visit. (A funnel of conditional logits, as in Moe and Fader 2004, eq. 2.)
+    next visit. A funnel of conditional logits (as in Moe and Fader 2004, eq. 2).
     """
 
     name = "purchase"

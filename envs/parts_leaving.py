@@ -75,8 +75,9 @@ class Patience(Leaving):
 class Budget(Leaving):
     """A session has so many minutes: it ends when they are spent.
 
-    Every slate costs ``browse_minutes``, whatever comes of it, and every item taken the minutes it
-    was watched (so an item that is left early costs little). 0 minutes: no limit.
+    ``used <- used + browse_minutes + minutes watched``, until ``minute_budget``: every slate costs
+    ``browse_minutes``, whatever comes of it, and every item taken the minutes it was watched (so
+    an item that is left early costs little). 0 minutes: no limit.
     """
 
     name = "budget"
@@ -100,8 +101,8 @@ class Returning(Leaving):
     `Satisfaction`, 1/2 without it. In d days satiation falls by ``rest_per_day^d``. A new
     session has fresh patience, minutes, mood, need and money, and the exposure that the platform
     observes (consumed and shown topics) begins anew. The episode is truncated when
-    ``days`` are over. (Sessions and return times as in Zhao et al. 2023, KuaiSim; the exponential
-    form of the return time is assumed.)
+    ``days`` are over. Sessions and return times (as in Zhao et al. 2023, KuaiSim) in an
+    exponential form, which is assumed.
     """
 
     name = "returning"

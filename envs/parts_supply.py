@@ -111,8 +111,8 @@ class Creators(Change):
     creator is 1 at the start of an episode; each step ``v <- min(creator_decay * v + creator_gain
     * share of the slate, 1)``. One whose vigour falls below ``creator_leave`` is gone for the
     rest of the episode. Creators are those of the catalogue, folded to ``creators`` groups; an
-    item without one belongs to group ``row mod creators``. (After Mladenov et al. 2020, in one
-    market per user.)
+    item without one belongs to group ``row mod creators``. One market per user is a simplification
+    (after Mladenov et al. 2020, where all users share one).
     """
 
     name = "creators"
