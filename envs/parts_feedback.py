@@ -228,7 +228,7 @@ class Purchase(Feedback):
     def buy(self, taste: Numbers, price: Numbers, left: Numbers) -> DoubleArray:
         """Return the probability that what is in the cart is bought."""
         able = (left > 0) & (price <= left)
-        ratio = np.log(np.where(able, price / np.where(left > 0, left, 1.0), 1.0))
+        ratio = np.log(np.where(able, price / np.where(able, left, 1.0), 1.0))
         logit = self.buy_intercept + self.buy_scale * taste - self.price_weight * ratio
         return np.where(able, logistic(logit), 0.0)
 
