@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
+from gymnasium import spaces
 from torch import nn
 
 from slategym.agents.item_tables import PublicTables, Table
@@ -36,6 +37,31 @@ class Inputs:
     match: torch.Tensor  # (B, C, M)
 
 
+@dataclass(frozen=True)
+class Extras:
+    """What the parts of a variant add to the observation; see `slategym.envs.spaces`."""
+
+    context: int = 0
+    """Entries behind the topic exposures."""
+    traits: int = 0
+    """X, traits of a candidate."""
+    query: bool = False
+    """Whether a visit may begin with a search."""
+
+    @classmethod
+    def of(cls, space: spaces.Dict, tables: PublicTables) -> "Extras":
+        """Return what an observation space holds beyond that of ``slategym/World-v0``."""
+        known = CONTEXT_SCALARS + 2 * tables.topics
+        context = space["context"].shape[0] - known if "context" in space.spaces else 0
+        traits = 0
+        if "candidate_traits" in space.spaces:
+            shape, listed = space["candidate_traits"].shape, space["candidates"]
+            inline = listed.dtype.kind == "f"
+            count = listed.shape[0] // (len(tables.shift) if inline else 1)
+            traits = shape[0] // count if inline else shape[1]
+        return cls(context, traits, "query" in space.spaces)
+
+
 class ObservationFeatures(nn.Module):
     """Reads ``ids`` and ``features`` observations alike; holds tables, learns nothing.
 
@@ -43,11 +69,13 @@ class ObservationFeatures(nn.Module):
     content block and in the collaborative block (divided by the square root of the width),
     liked topics . topics, consumed exposure . topics, shown exposure . topics, the prior block
     (public item bias, log popularity), and the rating that the public model predicts once the
-    history is folded in.
+    history is folded in; then, where the variant has them, the candidate's traits and how near it
+    is to what was searched for.
 
     Args:
         tables: public tables of the world.
         profile: Dp, width of the profile vector.
+        extras: what the variant's parts add to the observation.
     """
 
     table: torch.Tensor
@@ -59,15 +87,19 @@ class ObservationFeatures(nn.Module):
     taste_precision: torch.Tensor
     taste_std: torch.Tensor
 
-    def __init__(self, tables: PublicTables, profile: int) -> None:
+    def __init__(
+        self, tables: PublicTables, profile: int, extras: "Extras | None" = None
+    ) -> None:
         super().__init__()
         self.tables = tables
+        self.extras = extras or Extras()
         factors = tables.fold.shape[1] - 2
         width = tables.vectors.shape[1]
         self.state_size = profile + 2 * width + 2 + 1 + factors + CONTEXT_SCALARS
-        self.state_size += 2 * tables.topics
+        self.state_size += 2 * tables.topics + self.extras.context
         start, stop = tables.blocks["prior"]
         self.match_size = 2 * len(DOT_BLOCKS) + 3 + (stop - start) + 1
+        self.match_size += self.extras.traits + self.extras.query
         ones = np.ones((len(tables.vectors), 1), np.float32)
         folded = np.concatenate([tables.vectors, ones], axis=1) @ tables.fold
         folded[-1] = 0.0
@@ -159,13 +191,25 @@ class ObservationFeatures(nn.Module):
             past = torch.stack([history.liked, history.passed], 1)[..., start:stop]
             columns.append(_dot(candidates[..., start:stop], past) / (stop - start) ** 0.5)
         start, stop = self.tables.blocks["topics"]
-        exposure = obs["context"].float()[:, CONTEXT_SCALARS:].unflatten(1, (2, stop - start))
+        last = CONTEXT_SCALARS + 2 * (stop - start)
+        exposure = obs["context"].float()[:, CONTEXT_SCALARS:last].unflatten(1, (2, stop - start))
         past = torch.cat([history.liked[:, None, start:stop], exposure], 1)  # (B, 3, Z)
         columns.append(_dot(candidates[..., start:stop], past))
         start, stop = self.tables.blocks["prior"]
         columns.append(candidates[..., start:stop])
         columns.append(self._predicted(obs["candidates"], candidates, history)[..., None])
+        if self.extras.traits:
+            traits = obs["candidate_traits"].float()  # flat where vectors are inline
+            columns.append(traits.reshape(*candidates.shape[:2], self.extras.traits))
+        if self.extras.query:
+            columns.append(self._asked(obs["query"].float(), candidates))
         return torch.cat(columns, -1)
+
+    def _asked(self, query: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
+        """Return how near candidates are to what was searched for ``(B, C, 1)``; 0 without."""
+        searched = (query != 0).any(1, keepdim=True)
+        point = torch.where(searched, (query - self.shift) * self.scale, torch.zeros_like(query))
+        return _dot(candidates, point[:, None]) / query.shape[1] ** 0.5
 
     def _predicted(
         self, items: torch.Tensor, vectors: torch.Tensor, history: History

@@ -12,7 +12,7 @@ from slategym.agents.aux_buffers import AuxRolloutBuffer
 from slategym.agents.aux_losses import AuxLoss, RatingLoss, Targets, make_aux_losses
 from slategym.agents.core import Core, join
 from slategym.agents.embeddings import CandidateItems
-from slategym.agents.features import Inputs, Obs, ObservationFeatures
+from slategym.agents.features import Extras, Inputs, Obs, ObservationFeatures
 from slategym.agents.item_tables import PublicTables
 from slategym.agents.slates import PlackettLuce
 from slategym.errors import UsageError
@@ -76,7 +76,9 @@ class SlatePolicy(ActorCriticPolicy):
         """Make the networks and the optimiser."""
         nvec = getattr(self.action_space, "nvec", None)
         self.slate = PlackettLuce(1 if nvec is None else len(nvec))
-        self.features = ObservationFeatures(self.tables, self.observation_space["user"].shape[0])
+        space = self.observation_space
+        extras = Extras.of(space, self.tables)
+        self.features = ObservationFeatures(self.tables, space["user"].shape[0], extras)
         width, embedding = self.width, self.embedding
         self.trunk = nn.Sequential(
             nn.Linear(self.features.state_size, width),

@@ -105,13 +105,16 @@ def load_agent(
 
 
 def make_network(world: World, config: TrainConfig, slate_size: int) -> SlatePolicy:
-    """Return an untrained network for a world; its weights do not depend on C, K or H."""
-    profile = spaces.Box(-np.inf, np.inf, (world.user_profile.shape[1],), np.float32)
+    """Return an untrained network for a world; its weights do not depend on C, K or H.
+
+    Where the task's scenario takes knowledge from the platform, the network's tables lack it too.
+    """
+    env = config.make_env(world, 1, "ids")
     return SlatePolicy(
-        spaces.Dict({"user": profile}),
+        env.single_observation_space,
         spaces.MultiDiscrete([slate_size] * slate_size),
         lambda _: config.learning_rate,
-        tables=PublicTables.from_world(world),
+        tables=PublicTables.from_world(env.world),
         aux=config.aux,
         rank_by=config.rank_by,
         width=config.width,

@@ -137,7 +137,7 @@ class _Trainer:
         self.folder, self.config = folder, config
         self.env = as_sb3(config.make_env(world, config.num_envs, config.observation))
         self.watched = config.make_env(world, config.evaluation_users, "ids")
-        self.model = make_model(self.env, PublicTables.from_world(world), config)
+        self.model = make_model(self.env, PublicTables.from_world(self.env.venv.world), config)
         self.cpu_seconds = 0.0
 
     def run(self, progress: Progress) -> None:

@@ -18,7 +18,9 @@ from slategym.benchmarks.curves import read_curve
 from slategym.benchmarks.manifest import manifest
 from slategym.benchmarks.rollout import STAGE, make_env, rollout
 from slategym.benchmarks.sessions import example_sessions
+from slategym.envs.registry import get_variant
 from slategym.envs.world import World
+from slategym.envs.worlds import world_of
 from slategym.errors import DataError, UsageError, unknown_name
 from slategym.files import file_hash, read_json, write_json
 from slategym.progress import Progress, Silent, stage
@@ -325,7 +327,8 @@ def _cell(contender: Contender, seed: int, settings: Settings) -> dict[str, Any]
 def _load(contender: Contender, world: World, settings: Settings) -> Policy:
     """Return the policy itself."""
     if contender.run is None:
-        return make_policy(contender.name, world, settings.slate_size)
+        seen = world_of(get_variant(settings.variant), world)  # as the platform knows it
+        return make_policy(contender.name, seen, settings.slate_size)
     from slategym.agents.trained import load_agent
 
     return load_agent(contender.run, world, name=contender.name, slate_size=settings.slate_size)

@@ -42,6 +42,16 @@ def simulate(
     from slategym.envs.parts import BUILT_IN
     from slategym.envs.simulation import WorldSimulation
 
+    opened = world_of(variant, world)
+    if all(type(part) in BUILT_IN for part in variant.parts):
+        return WorldSimulation(opened, variant, batch, users)
+    from slategym.envs.own_parts import OwnPartsSimulation
+
+    return OwnPartsSimulation(opened, variant, batch, users)
+
+
+def world_of(variant: "Variant", world: World | str | Path | None) -> World:
+    """Return the world as the platform of a variant's scenario knows it."""
     opened = as_world(world)
     if variant.sparse < 1.0 or any(variant.cold_start) or variant.modalities is not None:
         from slategym.envs.scenario import apply_scenario
@@ -54,11 +64,7 @@ def simulate(
             cold_users=people,
             modalities=variant.modalities,
         )
-    if all(type(part) in BUILT_IN for part in variant.parts):
-        return WorldSimulation(opened, variant, batch, users)
-    from slategym.envs.own_parts import OwnPartsSimulation
-
-    return OwnPartsSimulation(opened, variant, batch, users)
+    return opened
 
 
 def _called(module: str, function: str) -> World:
