@@ -189,7 +189,7 @@ class _Cascade(Choice):
         """Return True at the first item that is taken when read from the top."""
         luck = scene.uniform(rng.CHOICE, scene.items + 1)
         taken = scene.filled & (luck < self.own_chance(scene.utility))
-        return _only(taken.argmax(axis=1), taken.any(axis=1), taken.shape[1])
+        return _only(taken.argmax(axis=1), np.any(taken, axis=1), taken.shape[1])
 
 
 @register_part

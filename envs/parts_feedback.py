@@ -41,7 +41,7 @@ def mean_logistic(x: Numbers, spread: float) -> DoubleArray:
 
     MacKay (1992), "The evidence framework applied to classification networks", eq. 12.
     """
-    return logistic(np.asarray(x) / math.sqrt(1.0 + math.pi * spread * spread / 8.0))
+    return logistic(x / math.sqrt(1.0 + math.pi * spread * spread / 8.0))
 
 
 @register_part
@@ -243,7 +243,7 @@ class Purchase(Feedback):
         state, needs = scene.state, scene.find("needs")
         cart, bought = np.zeros(scene.items.shape), np.zeros(scene.items.shape)
         luck, fate = scene.uniform(rng.CART, scene.items), scene.uniform(rng.BUY, scene.items)
-        for k in range(cart.shape[1]):
+        for k in range(scene.items.shape[1]):
             taste, price = scene.taste[:, k], scene.price[:, k]
             wish = self.cart(taste, scene.need()[:, k], np.log(price))
             left = state.money.astype(np.float64)

@@ -62,10 +62,9 @@ class Patience(Leaving):
 
     def ends(self, scene: "Scene") -> BoolArray:
         """Change the patience; return whether it ran out, and leave that as ``bored``."""
-        skipped = (scene.signal("skip") > 0).any(axis=1)
+        clicked, skipped = np.any(scene.click, axis=1), np.any(scene.signal("skip") > 0, axis=1)
         patience = scene.state.patience
-        mean = scene.mean_fatigue
-        patience[:] = self.left(patience, scene.click.any(axis=1), mean, skipped)
+        patience[:] = self.left(patience, clicked, scene.mean_fatigue, skipped)
         scene.bored = patience <= 0
         return scene.bored
 

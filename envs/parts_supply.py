@@ -34,10 +34,10 @@ class Ageing(Change):
     freshness_weight: float = number(2.0, 0.0, 50.0, "logit won by an item just published")
     steps_per_day: float = number(10.0, 0.0, 1e4, "calendar steps of a day away")
 
-    def freshness(self, age: Numbers) -> DoubleArray:
+    def freshness(self, age: Numbers | LongArray) -> DoubleArray:
         """Return freshness in [0, 1] at an age in steps; 0 from ``lifetime`` on."""
-        fresh = np.exp2(-np.asarray(age, dtype=np.float64) / self.half_life)
-        return np.where(np.asarray(age) < self.lifetime, fresh, 0.0)
+        steps = age.astype(np.float64)
+        return np.where(steps < self.lifetime, np.exp2(-steps / self.half_life), 0.0)
 
     def now(self, start: LongArray, step: LongArray, day: DoubleArray) -> LongArray:
         """Return (B,) the step of the calendar, in [0, calendar)."""
