@@ -1,7 +1,9 @@
 """The variants that come with slategym."""
 
+from slategym.envs import catalogue_music as catalogue_music
 from slategym.envs import catalogue_news as catalogue_news
 from slategym.envs import catalogue_shop as catalogue_shop
+from slategym.envs import catalogue_video as catalogue_video
 from slategym.envs.registry import register_variant
 from slategym.envs.variant import STANDARD_PARTS, Variant
 
