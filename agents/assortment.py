@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from slategym.agents.policy import Slate, top_positions
 from slategym.envs.variant import STANDARD_PARTS, Variant
 from slategym.envs.world import World
+from slategym.errors import UsageError
 
 FloatArray = NDArray[np.float64]
 
@@ -57,7 +58,8 @@ class ChoiceRule:
         """Return the slates (B, K) of distinct positions with the greatest expected gain.
 
         Exact without ``cost`` for every built-in choice model; with it, the cost is weighed
-        against the gain at the margin of the slate found so far.
+        against the gain at the margin of the slate found so far. For a choice model of one's own
+        slots are filled one by one, each with the item that adds most.
 
         Args:
             utility: (B, C) natural-log odds of the candidates.
@@ -75,8 +77,29 @@ class ChoiceRule:
             return top_positions(g / (1.0 + np.exp(self.no_click - u)) - c, slate_size)
         if self.part.name in ("exp_cascade", "prop_cascade"):
             return _best_cascade(self._alone(u), g - c, slate_size)
+        if self.part.name not in ("logit", "proportional"):
+            return self._greedy(u, g, c, slate_size)
         weight, none, discount = self._weights(u, slate_size)
         return _best_ratio(weight, none, discount, g, c)
+
+    def _greedy(self, u: FloatArray, g: FloatArray, c: FloatArray, size: int) -> Slate:
+        """Return slates (B, K) filled from the top, each slot with what then adds most."""
+        batch, count = u.shape
+        if size > count:
+            raise UsageError(f"a slate of {size} needs at least {size} candidates, got {count}.")
+        rows = np.arange(batch)
+        picked = np.zeros((batch, 0), np.int64)
+        free = np.ones((batch, count), np.bool_)
+        for _ in range(size):
+            new = np.broadcast_to(np.arange(count)[:, None], (batch, count, 1))
+            old = np.repeat(picked[:, None], count, axis=1)
+            tried = np.concatenate([old, new], axis=2).reshape(batch * count, -1)
+            each = np.repeat(rows, count)[:, None]
+            value = self.expected(u[each, tried], g[each, tried]) - c[each, tried].sum(axis=1)
+            best = np.where(free, value.reshape(batch, count), -np.inf).argmax(axis=1)
+            picked = np.concatenate([picked, best[:, None]], axis=1)
+            free[rows, best] = False
+        return picked
 
     def _alone(self, utility: FloatArray) -> FloatArray:
         """Return the probability (B, C) that each item is taken when it is looked at first."""
@@ -108,11 +131,14 @@ def _best_ratio(
     size, rows = len(discount), np.arange(len(weight))[:, None]
     ratio, mass = np.zeros((len(weight), 1)), none + discount.sum() * weight.mean(1, keepdims=True)
     slate = np.zeros((len(weight), size), np.int64)
+    settled = np.zeros((len(weight), 1), np.bool_)
     for _ in range(_ROUNDS):
         found = top_positions(weight * (gain - ratio) - cost * mass, size)
-        if np.array_equal(found, slate):
+        # A row that stays is left alone, so that it does not depend on the rows beside it.
+        settled |= (found == slate).all(axis=1, keepdims=True)
+        if settled.all():
             break
-        slate = found
+        slate = np.where(settled, slate, found)
         shown = discount * weight[rows, slate]
         mass = none + shown.sum(axis=1, keepdims=True)
         ratio = (shown * gain[rows, slate]).sum(axis=1, keepdims=True) / mass

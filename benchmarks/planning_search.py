@@ -6,15 +6,16 @@ Run by hand: ``python -m slategym.benchmarks.planning_search VARIANT`` prints th
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from slategym.agents.oracles import IndexPlanner
+from slategym.agents.planner_weights import WEIGHTS
 from slategym.benchmarks.planning_play import play
 from slategym.envs.registry import get_variant
+from slategym.envs.tiny import tiny_world
 from slategym.envs.variant import Variant
 from slategym.envs.world import World
 from slategym.envs.worlds import as_world
@@ -23,10 +24,12 @@ FloatArray = npt.NDArray[np.float64]
 
 # Users are tuned on under these seeds, and evaluated under others.
 SEARCH_SEED = 7_000
+# Seeds of the tiny worlds that the weights of `planner_weights` were found on.
+TUNED_ON = (0, 1, 2)
 
 
 def search(
-    world: World,
+    worlds: Sequence[World],
     variant: Variant,
     *,
     users: int = 48,
@@ -42,23 +45,27 @@ def search(
     all with the same users and luck, and moves mean and spread to those of the best quarter.
 
     Args:
-        world: the world to plan in.
+        worlds: where to plan; what counts is the mean return in each, as a share of what the
+            generation's mean weights return there.
         variant: the task.
-        users: user streams per weight vector; new ones in each generation.
+        users: user streams per weight vector and world; new ones in each generation.
         population: weight vectors per generation.
         generations: how many.
         spread: first standard deviation; a weight of 1 is worth a middling item.
         seed: of the draws and, plus the generation, of the users.
         start: first mean; None: zero, which is the myopic oracle.
     """
-    names = IndexPlanner(world, variant.slate_size, variant).features.weights
+    names = IndexPlanner(worlds[0], variant.slate_size, variant).features.weights
     mean = np.array([(start or {}).get(name, 0.0) for name in names])
     std = np.full(len(names), spread)
     rng = np.random.default_rng(seed)
     for generation in range(generations):
         drawn = mean + std * rng.standard_normal((population, len(names)))
         drawn[0] = mean
-        score = scores(world, variant, drawn, users, seed + 1 + generation)
+        score = np.zeros(population)
+        for world in worlds:
+            found = scores(world, variant, drawn, users, seed + 1 + generation)
+            score += found / max(abs(float(found[0])), 1e-9)
         elite = drawn[np.argsort(-score)[: max(2, population // 4)]]
         # A floor that shrinks keeps the spread from collapsing on the luck of one generation.
         floor = 0.1 * spread * (1.0 - generation / generations)
@@ -107,14 +114,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="python -m slategym.benchmarks.planning_search", description=__doc__
     )
     parser.add_argument("variant", help="a registered id")
-    parser.add_argument("--world", type=Path, help="a WORLD folder; the variant's own if absent")
-    parser.add_argument("--users", type=int, default=48, help="per weight vector")
-    parser.add_argument("--generations", type=int, default=12)
+    parser.add_argument(
+        "--world",
+        action="append",
+        help="a WORLD folder; may be repeated; three tiny ones if absent",
+    )
+    parser.add_argument("--users", type=int, default=32, help="per weight vector and world")
+    parser.add_argument("--generations", type=int, default=14)
     given: Any = parser.parse_args(arguments)
     variant: Any = get_variant(given.variant)
-    world = as_world(given.world if given.world is not None else variant.world)
-    found = search(world, variant, users=given.users, generations=given.generations)
-    sys.stdout.write(f"{found}\n")
+    tiny = [tiny_world(seed=seed) for seed in TUNED_ON]
+    worlds = tiny if given.world is None else [as_world(path) for path in given.world]
+    start = WEIGHTS.get(variant.id)
+    found = search(
+        worlds, variant, users=given.users, generations=given.generations, start=start,
+        spread=1.0 if start is None else 0.5,
+    )  # fmt: skip
+    sys.stdout.write(f"{variant.id}: {found}\n")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from slategym.agents.heuristics import CFGreedyPolicy
-from slategym.agents.policy import POLICIES, Policy, make_policy, top_positions
+from slategym.agents.policy import POLICIES, Policy, make_policy, top_positions, with_privileged
 from slategym.agents.public_model import PublicModel
 from slategym.envs.tiny import tiny_world
 from slategym.envs.vector import SlateVectorEnv
@@ -33,7 +33,7 @@ def observation(world: World) -> Arrays:
     for _ in range(3):
         action = rng.random(seen["candidates"].shape).argsort(1)[:, :SLATE]
         seen, _, _, _, info = venv.step(action)
-    return seen | {"privileged_click_logit": info["privileged"]["click_logit"]}
+    return dict(with_privileged(make_policy("oracle-reward", world, SLATE), seen, info))
 
 
 @pytest.fixture(params=sorted(POLICIES))
