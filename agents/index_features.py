@@ -137,8 +137,9 @@ class _Read:
     def _logit(self) -> FloatArray:
         """Return the mean logit of the watched fraction (B, C)."""
         bait = self.of._bait[self.items] - 0.5  # noqa: SLF001
-        logit = self._number("watch", "watch_intercept")
-        logit = logit + self._number("watch", "watch_scale") * self.taste
+        logit = self._number("watch", "watch_intercept") + (
+            self._number("watch", "watch_scale") * self.taste
+        )
         logit = logit - self._number("watch", "watch_clickbait") * bait
         if "tired" in self.of.names:
             logit = logit - self._number("watch", "watch_satiation") * self._tired()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from slategym.agents.train_config import TrainConfig
-from slategym.envs.variant import Variant
+from slategym.envs.protocol import AnyVariant
 from slategym.envs.world import World
 from slategym.errors import DataError, UsageError
 from slategym.files import read_json, write_json
@@ -173,7 +173,7 @@ def _versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in _PACKAGES}
 
 
-def changed_parameters(record: dict[str, Any], task: Variant) -> list[str]:
+def changed_parameters(record: dict[str, Any], task: AnyVariant) -> list[str]:
     """Return what differs between the variant a run was begun on and the one of its id now.
 
     The encoding is left out: a run chooses its own.

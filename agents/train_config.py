@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self
 
 from slategym.agents.aux_losses import AUX_LOSSES
+from slategym.envs.protocol import AnyVariant
 from slategym.envs.registry import get_variant
-from slategym.envs.variant import Variant
 from slategym.envs.vector import SlateVectorEnv
 from slategym.envs.world import World
 from slategym.errors import UsageError, nearest
@@ -132,7 +132,7 @@ class TrainConfig:
         """Rollouts of the whole run."""
         return math.ceil(self.frames / self.rollout_frames)
 
-    def task(self) -> Variant:
+    def task(self) -> AnyVariant:
         """Return the registered variant with the sizes asked for.
 
         Raises:

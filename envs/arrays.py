@@ -16,6 +16,8 @@ LongArray = npt.NDArray[np.int64]
 KeyArray = npt.NDArray[np.uint64]
 BoolArray = npt.NDArray[np.bool_]
 AnyArray = npt.NDArray[Any]
+Record = Any
+"""A row of a structured array, whose fields compiled code reads as attributes."""
 
 
 def frozen(array: AnyArray) -> AnyArray:

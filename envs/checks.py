@@ -40,7 +40,7 @@ def check_variant(
         **changes: keywords for the environment.
     """
     variant = get_variant(variant_id)
-    place = {} if world is None else {"world": as_world(world)}
+    place: dict[str, Any] = {} if world is None else {"world": as_world(world)}
 
     def make(batch: int) -> SlateVectorEnv:
         return SlateVectorEnv(batch, variant=variant, **place, **changes)

@@ -29,7 +29,7 @@ from slategym.envs import (
     state,
     valuing,
 )
-from slategym.envs.arrays import AnyArray, BoolArray, FloatArray, LongArray
+from slategym.envs.arrays import AnyArray, BoolArray, FloatArray, LongArray, Record
 from slategym.envs.stages import Scratch
 from slategym.envs.state import Items, Observation, People, Response, Users, Views
 
@@ -53,7 +53,7 @@ _value_candidates = valuing.value_candidates
 
 
 @numba.njit
-def _scratch(rules: AnyArray, items: Items, users: Users, slots: int) -> Scratch:
+def _scratch(rules: Record, items: Items, users: Users, slots: int) -> Scratch:
     """Return room for the stages of one block of users."""
     count, topics = len(items.rows), rules.topics
     # Most of the catalogue is drawn by a race between all items, few by trying again.

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 
 from slategym.envs import physics, state
-from slategym.envs.arrays import AnyArray, BoolArray
+from slategym.envs.arrays import BoolArray, Record
 from slategym.envs.state import Items, Observation, People, Users, Views
 
 _calendar, _now, _age = physics.calendar_key, physics.calendar_step, physics.age_of
@@ -22,7 +22,7 @@ _PROFILE_WEIGHT = 2.0
 
 @numba.njit
 def observe_context(
-    rules: AnyArray, users: Users, topics: int, rows: BoolArray, out: Observation
+    rules: Record, users: Users, topics: int, rows: BoolArray, out: Observation
 ) -> None:
     """Write what happened so far in the episode."""
     context, numbers, counts = out.context, users.numbers, users.counts
@@ -50,7 +50,7 @@ def observe_context(
 
 @numba.njit
 def observe_history(
-    rules: AnyArray, users: Users, people: People, rows: BoolArray, out: Observation
+    rules: Record, users: Users, people: People, rows: BoolArray, out: Observation
 ) -> None:
     """Write the feedback of the history."""
     feedback, history = out.history_feedback, users.history
@@ -66,7 +66,7 @@ def observe_history(
 
 @numba.njit
 def observe_profile(
-    rules: AnyArray, users: Users, people: People, views: Views, rows: BoolArray, out: Observation
+    rules: Record, users: Users, people: People, views: Views, rows: BoolArray, out: Observation
 ) -> None:
     """Write the user's profile; with a language space, its mean with the history.
 
@@ -101,7 +101,7 @@ def observe_profile(
 
 @numba.njit
 def observe_latent(
-    rules: AnyArray, users: Users, factors: int, rows: BoolArray, out: Observation
+    rules: Record, users: Users, factors: int, rows: BoolArray, out: Observation
 ) -> None:
     """Write the hidden bias, taste and satiation of the user."""
     user, numbers = out.user, users.numbers
@@ -146,7 +146,7 @@ def observe_vectors(views: Views, users: Users, rows: BoolArray, out: Observatio
 
 @numba.njit
 def observe_traits(
-    rules: AnyArray, items: Items, users: Users, rows: BoolArray, out: Observation
+    rules: Record, items: Items, users: Users, rows: BoolArray, out: Observation
 ) -> None:
     """Write clickbait, freshness and ln price of each candidate, those the parts care about."""
     for b in range(len(rows)):

@@ -105,7 +105,7 @@ def as_part(value: "Part | str | Mapping[str, Any]") -> Part:
     """
     if isinstance(value, Part):
         return value
-    plain = {"part": value} if isinstance(value, str) else value
+    plain: object = {"part": value} if isinstance(value, str) else value
     if not isinstance(plain, Mapping) or "part" not in plain:
         raise UsageError(f"a part is a name or a mapping with the key 'part'; got {value!r}.")
     if plain["part"] not in PART_TYPES:

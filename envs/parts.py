@@ -33,12 +33,47 @@ from slategym.envs.parts_leaving import Budget, Patience, Returning
 from slategym.envs.parts_reward import Reward
 from slategym.envs.parts_supply import Ageing, Bursts, Creators
 
+__all__ = [
+    "BUILT_IN",
+    "Ageing",
+    "Boredom",
+    "Budget",
+    "Bursts",
+    "CatalogueCandidates",
+    "Creators",
+    "ExponentialCascade",
+    "Familiarity",
+    "FixedCandidates",
+    "InterestDrift",
+    "Like",
+    "LogitChoice",
+    "Mood",
+    "Needs",
+    "Patience",
+    "PopularCandidates",
+    "PositionChoice",
+    "ProportionalCascade",
+    "ProportionalChoice",
+    "Purchase",
+    "Rating",
+    "RetrievedCandidates",
+    "Returning",
+    "Reward",
+    "Satiation",
+    "Satisfaction",
+    "Share",
+    "Skip",
+    "TasteResponse",
+    "TasteShift",
+    "UniformCandidates",
+    "Watch",
+]
+
 BUILT_IN = (
     UniformCandidates, PopularCandidates, RetrievedCandidates, FixedCandidates,
     CatalogueCandidates, TasteResponse, LogitChoice, ProportionalChoice, ExponentialCascade,
     ProportionalCascade, PositionChoice, Watch, Rating, Like, Skip, Share, Purchase, InterestDrift,
-    TasteShift,
-    Satiation, Boredom, Satisfaction, Familiarity, Mood, Ageing, Bursts, Needs, Creators, Patience,
-    Budget, Returning, Reward,
+    TasteShift, Satiation, Boredom, Satisfaction, Familiarity, Mood, Ageing, Bursts, Needs,
+    Creators, Patience, Budget, Returning, Reward,
 )  # fmt: skip
 """The parts that the compiled step knows."""

@@ -11,7 +11,7 @@ import numba
 import numpy as np
 
 from slategym.envs import rng
-from slategym.envs.arrays import AnyArray, DoubleArray, FloatArray, IntArray
+from slategym.envs.arrays import DoubleArray, FloatArray, IntArray, Record
 from slategym.envs.state import BIAS, FACTORS, OWNED_AT
 
 EXPOSURE_DECAY = 0.85  # of the topic exposure a platform can observe
@@ -31,14 +31,14 @@ def logistic(x: float) -> float:
 
 
 @numba.njit(forceinline=True)
-def click_logit(rules: AnyArray, value: float) -> float:
+def click_logit(rules: Record, value: float) -> float:
     """Return the calibrated natural-log odds that a predicted value is worth a click."""
     return rules.click_intercept + rules.click_slope * value
 
 
 @numba.njit(forceinline=True)
 def predicted_value(
-    rules: AnyArray, base: float, rows: FloatArray, i: int, numbers: FloatArray, b: int
+    rules: Record, base: float, rows: FloatArray, i: int, numbers: FloatArray, b: int
 ) -> float:
     """Return base + item bias + p . q on the log's scale; base is mean + user bias."""
     at, even = rules.at_taste, rules.factors - rules.factors % 4
@@ -56,7 +56,7 @@ def predicted_value(
 
 @numba.njit(forceinline=True)
 def along_topics(
-    rules: AnyArray, numbers: FloatArray, b: int, at: int, rows: FloatArray, i: int
+    rules: Record, numbers: FloatArray, b: int, at: int, rows: FloatArray, i: int
 ) -> float:
     """Return ``sum_z level_bz topic_iz``: fatigue, boredom, mood, need of an item's topics.
 
@@ -72,7 +72,7 @@ def along_topics(
 
 
 @numba.njit(forceinline=True)
-def satisfaction(rules: AnyArray, exposure: float) -> float:
+def satisfaction(rules: Record, exposure: float) -> float:
     """Return S in (0, 1); 1/2 without the part. See `Satisfaction`."""
     if rules.on_satisfaction == 0:
         return 0.5
@@ -86,24 +86,24 @@ def calendar_key(seed: np.uint64) -> np.uint64:
 
 
 @numba.njit(forceinline=True)
-def calendar_step(rules: AnyArray, start: int, step: int, day: float) -> int:
+def calendar_step(rules: Record, start: int, step: int, day: float) -> int:
     """Return the step of the calendar, in [0, calendar); see `Ageing`."""
     period = np.int64(rules.calendar)
     passed = np.int64(start) + np.int64(step) + np.int64(day * rules.steps_per_day)
-    return passed % period
+    return int(passed % period)
 
 
 @numba.njit(forceinline=True)
-def age_of(rules: AnyArray, birth: IntArray, calendar: np.uint64, now: int, i: int) -> int:
+def age_of(rules: Record, birth: IntArray, calendar: np.uint64, now: int, i: int) -> int:
     """Return the age of an item in calendar steps."""
     period = np.int64(rules.calendar)
     drawn = len(birth) == 0
     born = _below(_draw(calendar, _BIRTH, i), period) if drawn else np.int64(birth[i])
-    return (now - born) % period
+    return int((now - born) % period)
 
 
 @numba.njit(forceinline=True)
-def freshness(rules: AnyArray, age: int) -> float:
+def freshness(rules: Record, age: int) -> float:
     """Return 2^(-age / half_life), 0 for what has expired; see `Ageing`."""
     if age >= rules.lifetime:
         return 0.0
@@ -111,7 +111,7 @@ def freshness(rules: AnyArray, age: int) -> float:
 
 
 @numba.njit
-def burst(rules: AnyArray, calendar: np.uint64, now: int, z: int) -> float:
+def burst(rules: Record, calendar: np.uint64, now: int, z: int) -> float:
     """Return the intensity of interest in topic z; see `Bursts`."""
     width = np.int64(rules.burst_window)
     windows = (np.int64(rules.calendar) + width - 1) // width
@@ -129,7 +129,7 @@ def burst(rules: AnyArray, calendar: np.uint64, now: int, z: int) -> float:
 
 @numba.njit
 def burst_along_topics(
-    rules: AnyArray,
+    rules: Record,
     calendar: np.uint64,
     now: int,
     rows: FloatArray,
@@ -166,7 +166,7 @@ def owns(counts: IntArray, b: int, i: int) -> bool:
 
 
 @numba.njit
-def drift(rules: AnyArray, numbers: FloatArray, b: int, rows: FloatArray, i: int) -> None:
+def drift(rules: Record, numbers: FloatArray, b: int, rows: FloatArray, i: int) -> None:
     """Move a taste towards the direction of an item, keeping its norm; see `InterestDrift`."""
     rate, at, factors = rules.interest_drift, rules.at_taste, rules.factors
     square = reach = 0.0
@@ -191,7 +191,7 @@ def drift(rules: AnyArray, numbers: FloatArray, b: int, rows: FloatArray, i: int
 
 
 @numba.njit
-def walk(rules: AnyArray, numbers: FloatArray, b: int, at: np.uint64, noise: DoubleArray) -> None:
+def walk(rules: Record, numbers: FloatArray, b: int, at: np.uint64, noise: DoubleArray) -> None:
     """Turn a taste a little in a random direction; see `TasteShift`."""
     share, start = rules.taste_walk, rules.at_taste
     square = length = 0.0

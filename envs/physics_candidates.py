@@ -4,7 +4,7 @@ import numba
 import numpy as np
 
 from slategym.envs import rng
-from slategym.envs.arrays import AnyArray, DoubleArray, FloatArray, IntArray
+from slategym.envs.arrays import AnyArray, DoubleArray, FloatArray, IntArray, Record
 from slategym.envs.physics import age_of
 
 _CANDIDATE, _RETRIEVE = rng.CANDIDATE, rng.RETRIEVE
@@ -26,7 +26,7 @@ def is_among(item: int, row: IntArray, b: int, count: int) -> bool:
 
 @numba.njit(forceinline=True)
 def is_there(
-    rules: AnyArray, birth: IntArray, creator: IntArray, numbers: FloatArray, b: int,
+    rules: Record, birth: IntArray, creator: IntArray, numbers: FloatArray, b: int,
     calendar: np.uint64, now: int, i: int,
 ) -> bool:  # fmt: skip
     """Return True if an item is on the shelf: not expired, and its creator not gone."""
@@ -40,12 +40,12 @@ def weighted(number: np.uint64, chance: DoubleArray) -> int:
     """Return an item by the alias method: which from the upper bits, kept or not from the lower."""
     i = _below(number, len(chance))
     spare = (np.float64(number & _LOW) + 0.5) * 2.0**-32
-    return i if spare < chance[i, 0] else np.int64(chance[i, 1])
+    return i if spare < chance[i, 0] else int(chance[i, 1])
 
 
 @numba.njit
 def retrieved(
-    rules: AnyArray, items: FloatArray, people: FloatArray, u: int,
+    rules: Record, items: FloatArray, people: FloatArray, u: int,
     history: IntArray, b: int, at: np.uint64, attempt: int,
 ) -> int:  # fmt: skip
     """Return an item of the history, a uniform one, or the best of a tournament."""
@@ -54,8 +54,8 @@ def retrieved(
     if kind < rules.revisit:
         place = _below(_draw(at, _RETRIEVE, start + 1), history.shape[1])
         if history[b, place] >= 0:
-            return np.int64(history[b, place])
-    tries = np.int64(rules.tries)
+            return int(history[b, place])
+    tries = int(rules.tries)
     if kind < rules.revisit + (1.0 - rules.revisit) * rules.explore:
         tries = 1
     best, chosen = -np.inf, 0

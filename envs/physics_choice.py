@@ -9,7 +9,7 @@ import numba
 import numpy as np
 
 from slategym.envs import rng
-from slategym.envs.arrays import AnyArray, DoubleArray, FloatArray, IntArray
+from slategym.envs.arrays import DoubleArray, FloatArray, IntArray, Record
 from slategym.envs.physics import logistic
 from slategym.envs.state import CLICK
 
@@ -29,9 +29,7 @@ def _gumbel_bound(noise: np.uint64) -> float:
 
 
 @numba.njit(forceinline=True)
-def logit_slot(
-    rules: AnyArray, slate: IntArray, b: int, utility: DoubleArray, at: np.uint64
-) -> int:
+def logit_slot(rules: Record, slate: IntArray, b: int, utility: DoubleArray, at: np.uint64) -> int:
     """Return the slot taken, or -1; see `LogitChoice`."""
     best, slot = rules.no_click_logit + _gumbel(_draw(at, _CHOICE, 0)), -1
     for k in range(slate.shape[1]):
@@ -50,7 +48,7 @@ def logit_slot(
 
 @numba.njit
 def proportional_slot(
-    rules: AnyArray, slate: IntArray, b: int, utility: DoubleArray, at: np.uint64
+    rules: Record, slate: IntArray, b: int, utility: DoubleArray, at: np.uint64
 ) -> int:
     """Return the slot taken, or -1; see `ProportionalChoice`."""
     first, slot = np.inf, -1
@@ -70,7 +68,7 @@ def proportional_slot(
 
 @numba.njit
 def cascade_slot(
-    rules: AnyArray, slate: IntArray, b: int, utility: DoubleArray, at: np.uint64
+    rules: Record, slate: IntArray, b: int, utility: DoubleArray, at: np.uint64
 ) -> int:
     """Return the slot taken, or -1; see `ExponentialCascade` and `ProportionalCascade`."""
     for k in range(slate.shape[1]):
@@ -89,7 +87,7 @@ def cascade_slot(
 
 @numba.njit
 def examined_slots(
-    rules: AnyArray, slate: IntArray, b: int, utility: DoubleArray, at: np.uint64,
+    rules: Record, slate: IntArray, b: int, utility: DoubleArray, at: np.uint64,
     signals: FloatArray,
 ) -> None:  # fmt: skip
     """Mark every slot taken; see `PositionChoice`."""
@@ -105,7 +103,7 @@ def examined_slots(
 
 @numba.njit(forceinline=True)
 def choose(
-    rules: AnyArray, slate: IntArray, b: int, utility: DoubleArray, at: np.uint64,
+    rules: Record, slate: IntArray, b: int, utility: DoubleArray, at: np.uint64,
     signals: FloatArray,
 ) -> None:  # fmt: skip
     """Mark the slots taken with 1."""

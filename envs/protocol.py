@@ -112,7 +112,7 @@ class AnyVariant(Protocol):
     def simulation(
         self,
         batch: int,
-        world: object = None,
+        world: Any = None,  # noqa: ANN401
         users: str = "all",
     ) -> Simulation:
         """Return ``batch`` users in this task."""

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 
 from slategym.envs import physics, physics_candidates, physics_choice, rng, state
-from slategym.envs.arrays import AnyArray, DoubleArray, KeyArray, LongArray
+from slategym.envs.arrays import AnyArray, DoubleArray, KeyArray, LongArray, Record
 from slategym.envs.state import Items, People, Response, Users
 
 # numba follows names of this module, and not attributes of another: so each is named here.
@@ -55,7 +55,7 @@ class Scratch(NamedTuple):
 
 
 @numba.njit
-def begin_step(rules: AnyArray, users: Users, scratch: Scratch, lo: int, hi: int) -> None:
+def begin_step(rules: Record, users: Users, scratch: Scratch, lo: int, hi: int) -> None:
     """Write the key of the step, and where the calendar stands."""
     for b in range(lo, hi):
         keys, n = users.keys, b - lo
@@ -69,7 +69,7 @@ def begin_step(rules: AnyArray, users: Users, scratch: Scratch, lo: int, hi: int
 
 @numba.njit
 def pick(
-    rules: AnyArray, items: Items, users: Users, actions: LongArray, out: Response,
+    rules: Record, items: Items, users: Users, actions: LongArray, out: Response,
     scratch: Scratch, lo: int, hi: int,
 ) -> None:  # fmt: skip
     """Write the items asked for, and touch their rows.
@@ -83,7 +83,7 @@ def pick(
         for k in range(slate.shape[1]):
             i = actions[b, k]
             if rules.candidate_code != 4:
-                i = np.int64(users.candidates[b, i])
+                i = int(users.candidates[b, i])
             slate[b, k] = i
             touched += rows[i, 0] + rows[i, last]
     scratch.utility[0] = touched
@@ -91,7 +91,7 @@ def pick(
 
 @numba.njit
 def show(
-    rules: AnyArray, items: Items, users: Users, out: Response, scratch: Scratch, lo: int, hi: int
+    rules: Record, items: Items, users: Users, out: Response, scratch: Scratch, lo: int, hi: int
 ) -> None:
     """Empty the slots of positions given again, or of items that are gone; sum up the topics."""
     slate, mean, rows = out.slate, scratch.mean, items.rows
@@ -103,7 +103,7 @@ def show(
         for z in range(mean.shape[1]):
             mean[n, z] = 0.0
         for k in range(slate.shape[1]):
-            i = np.int64(slate[b, k])
+            i = int(slate[b, k])
             gone = _is_among(i, slate, b, k)
             if checked and not gone:
                 gone = not _is_there(
@@ -115,7 +115,7 @@ def show(
                 continue
             filled += 1
             for t in range(first, first + each):
-                z = np.int64(rows[i, t])
+                z = int(rows[i, t])
                 if z < 0:
                     break
                 mean[n, z] += np.float64(rows[i, t + each])
@@ -126,7 +126,7 @@ def show(
 
 @numba.njit(inline="always")
 def lure(
-    rules: AnyArray, items: Items, users: Users, people: People, b: int, i: int,
+    rules: Record, items: Items, users: Users, people: People, b: int, i: int,
     calendar: np.uint64, now: int,
 ) -> float:  # fmt: skip
     """Return what the parts beside taste and satiation add to the utility of an item."""
@@ -156,7 +156,7 @@ def lure(
 
 @numba.njit
 def take(
-    rules: AnyArray, items: Items, users: Users, people: People, out: Response, scratch: Scratch,
+    rules: Record, items: Items, users: Users, people: People, out: Response, scratch: Scratch,
     lo: int, hi: int,
 ) -> None:  # fmt: skip
     """Write the utility of every item shown, and which are taken."""
@@ -186,7 +186,7 @@ def take(
 
 @numba.njit
 def change(
-    rules: AnyArray, items: Items, users: Users, people: People, out: Response, scratch: Scratch,
+    rules: Record, items: Items, users: Users, people: People, out: Response, scratch: Scratch,
     lo: int, hi: int,
 ) -> None:  # fmt: skip
     """Move everything that moves whether or not something was taken."""
@@ -215,7 +215,7 @@ def change(
 
 @numba.njit(inline="always")
 def _lose_patience(
-    rules: AnyArray, numbers: AnyArray, mean: DoubleArray, skipped: AnyArray, b: int, n: int
+    rules: Record, numbers: AnyArray, mean: DoubleArray, skipped: AnyArray, b: int, n: int
 ) -> None:
     """Change a patience by what the step brought; see `Patience`."""
     tired = 0.0
@@ -235,7 +235,7 @@ def _lose_patience(
 
 @numba.njit(inline="always")
 def _change_more(
-    rules: AnyArray, items: Items, users: Users, people: People, out: Response, scratch: Scratch,
+    rules: Record, items: Items, users: Users, people: People, out: Response, scratch: Scratch,
     b: int, n: int,
 ) -> None:  # fmt: skip
     """Move boredom, mood, taste and creators; see `slategym.envs.parts_change`."""
@@ -266,12 +266,12 @@ def _change_more(
 
 @numba.njit(inline="always")
 def _tend_creators(
-    rules: AnyArray, creator: AnyArray, numbers: AnyArray, slate: AnyArray, b: int
+    rules: Record, creator: AnyArray, numbers: AnyArray, slate: AnyArray, b: int
 ) -> float:
     """Change the vigour of every creator and return how many left; see `Creators`."""
     lost, size = 0.0, slate.shape[1]
     for m in range(np.int64(rules.creators)):
-        vigour = np.float64(numbers[b, rules.at_vigour + m])
+        vigour = float(numbers[b, rules.at_vigour + m])
         if vigour <= 0.0:
             continue
         shown = 0
@@ -288,7 +288,7 @@ def _tend_creators(
 
 @numba.njit
 def refresh(
-    rules: AnyArray, items: Items, users: Users, people: People, scratch: Scratch,
+    rules: Record, items: Items, users: Users, people: People, scratch: Scratch,
     lo: int, hi: int,
 ) -> None:  # fmt: skip
     """Draw the candidates of the coming step, whose keys `begin_step` wrote; see `Candidates`."""

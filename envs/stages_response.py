@@ -5,8 +5,9 @@ import math
 import numba
 import numpy as np
 
-from slategym.envs import physics, rng, stages, state
-from slategym.envs.arrays import AnyArray
+from slategym.envs import physics, rng, state
+from slategym.envs.arrays import AnyArray, Record
+from slategym.envs.stages import BLOCK, Scratch
 from slategym.envs.state import Items, Response, Users
 
 _draw, _normal, _uniform = rng.bits, rng.normal, rng.uniform
@@ -14,7 +15,6 @@ _WATCH, _RATING, _LIKE, _SHARE = rng.WATCH, rng.RATING, rng.LIKE, rng.SHARE
 _CART, _BUY = rng.CART, rng.BUY
 _logit, _along, _logistic = physics.click_logit, physics.along_topics, physics.logistic
 _drift, _push, _push_value = physics.drift, physics.push, physics.push_value
-Scratch, BLOCK = stages.Scratch, stages.BLOCK
 _CLICK, _WATCHED, _RATED, _MINUTES_OF = state.CLICK, state.WATCH, state.RATED, state.MINUTES_OF
 _LIKED, _SKIPPED, _SHARED = state.LIKE, state.SKIP, state.SHARE
 _CARTED, _BOUGHT = state.CART, state.PURCHASE
@@ -26,7 +26,7 @@ _MONEY, _SPENT, _OWNED_AT = state.MONEY, state.SPENT, state.OWNED_AT
 
 @numba.njit
 def respond(
-    rules: AnyArray, items: Items, users: Users, out: Response, scratch: Scratch, lo: int, hi: int
+    rules: Record, items: Items, users: Users, out: Response, scratch: Scratch, lo: int, hi: int
 ) -> None:
     """Write what is given back for each item taken, and how consuming it changes the user."""
     taken, numbers, rows = scratch.taken, users.numbers, items.rows
@@ -54,7 +54,7 @@ def respond(
             _push(users.history, b, 0, i)
             _push_value(numbers, b, rules.at_history_value, users.history.shape[1], watch)
             for t in range(first, first + each):
-                z = np.int64(rows[i, t])
+                z = int(rows[i, t])
                 if z < 0:
                     break
                 taken[n, z] += np.float64(rows[i, t + each])
@@ -64,7 +64,7 @@ def respond(
 
 @numba.njit(inline="always")
 def watched(
-    rules: AnyArray, rows: AnyArray, numbers: AnyArray, signals: AnyArray, scratch: Scratch,
+    rules: Record, rows: AnyArray, numbers: AnyArray, signals: AnyArray, scratch: Scratch,
     b: int, k: int, i: int,
 ) -> float:  # fmt: skip
     """Write watched fraction, minutes and rating, and return the fraction; see `Watch`."""
@@ -93,7 +93,7 @@ def watched(
 
 @numba.njit(inline="always")
 def signal(
-    rules: AnyArray, items: Items, users: Users, out: Response, scratch: Scratch, b: int, k: int,
+    rules: Record, items: Items, users: Users, out: Response, scratch: Scratch, b: int, k: int,
     watch: float,
 ) -> None:  # fmt: skip
     """Write like, skip, share, cart and purchase of an item taken; see `parts_feedback`."""
@@ -114,7 +114,7 @@ def signal(
 
 @numba.njit(inline="always")
 def _buy(
-    rules: AnyArray, items: Items, users: Users, signals: AnyArray, b: int, k: int, i: int,
+    rules: Record, items: Items, users: Users, signals: AnyArray, b: int, k: int, i: int,
     taste: float, at: np.uint64,
 ) -> None:  # fmt: skip
     """Put an item viewed in the cart, or buy it; see `Purchase` and `Needs`."""
@@ -140,7 +140,7 @@ def _buy(
     if rules.on_needs == 1:
         _push(users.counts, b, _OWNED_AT, i)
         for t in range(rules.at_topics, rules.at_topics + each):
-            z = np.int64(rows[i, t])
+            z = int(rows[i, t])
             if z < 0:
                 break
             ended = rules.need_fulfilled * np.float64(rows[i, t + each])

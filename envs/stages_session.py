@@ -6,7 +6,8 @@ import numba
 import numpy as np
 
 from slategym.envs import physics, rng, stages, state
-from slategym.envs.arrays import AnyArray, BoolArray
+from slategym.envs.arrays import AnyArray, BoolArray, Record
+from slategym.envs.stages import Scratch
 from slategym.envs.state import Items, People, Response, Users
 
 _draw, _below, _normal, _uniform = rng.bits, rng.below, rng.normal, rng.uniform
@@ -16,7 +17,6 @@ _RNG_GAP, _RNG_START, _INTENT = rng.GAP, rng.START, rng.INTENT
 _SEARCH, _WALLET = rng.SEARCH, rng.WALLET
 _value, _level, _logistic = physics.predicted_value, physics.satisfaction, physics.logistic
 _refresh, _begin_step = stages.refresh, stages.begin_step
-Scratch, _BLOCK = stages.Scratch, stages.BLOCK
 _SEED, _STREAM, _EPISODE = state.SEED, state.STREAM, state.EPISODE
 _STEP, _USER, _SESSION, _START = state.STEP, state.USER, state.SESSION, state.START
 _QUERY, _OWNED_AT, _VECTORS_AT = state.QUERY, state.OWNED_AT, state.VECTORS_AT
@@ -31,7 +31,7 @@ _AT_START = 1 << 20
 
 @numba.njit(inline="always")
 def begin_session(
-    rules: AnyArray, items: Items, users: Users, topics: int, b: int, at: np.uint64
+    rules: Record, items: Items, users: Users, topics: int, b: int, at: np.uint64
 ) -> None:
     """Give a user what a visit begins with: patience, minutes, mood, a need, money."""
     numbers = users.numbers
@@ -58,19 +58,19 @@ def begin_session(
 
 
 @numba.njit(inline="always")
-def _main_topic(rules: AnyArray, rows: AnyArray, i: int) -> int:
+def _main_topic(rules: Record, rows: AnyArray, i: int) -> int:
     """Return the topic with the largest share of an item, the first of equals."""
     best, topic = -1.0, 0
     for t in range(rules.at_topics, rules.at_topics + rules.topics_each):
         share = np.float64(rows[i, t + rules.topics_each])
         if rows[i, t] >= 0.0 and share > best:
-            best, topic = share, np.int64(rows[i, t])
+            best, topic = share, int(rows[i, t])
     return topic
 
 
 @numba.njit
 def begin_rows(
-    rules: AnyArray, items: Items, people: People, users: Users, rows: BoolArray,
+    rules: Record, items: Items, people: People, users: Users, rows: BoolArray,
     scratch: Scratch,
 ) -> None:  # fmt: skip
     """Draw the user of a new episode, and the first candidates, for each row of the mask."""
@@ -107,7 +107,7 @@ def begin_rows(
 
 @numba.njit
 def leave(
-    rules: AnyArray, items: Items, users: Users, out: Response, scratch: Scratch, lo: int, hi: int
+    rules: Record, items: Items, users: Users, out: Response, scratch: Scratch, lo: int, hi: int
 ) -> None:
     """End sessions and episodes."""
     numbers, terms = users.numbers, out.terms
@@ -133,7 +133,7 @@ def leave(
 
 
 @numba.njit(inline="always")
-def _variety(rules: AnyArray, numbers: AnyArray, b: int, topics: int) -> float:
+def _variety(rules: Record, numbers: AnyArray, b: int, topics: int) -> float:
     """Return the Gini-Simpson index of what was consumed lately; 0 if nothing was."""
     total = square = 0.0
     for z in range(topics):
@@ -148,7 +148,7 @@ def _variety(rules: AnyArray, numbers: AnyArray, b: int, topics: int) -> float:
 
 @numba.njit(inline="always")
 def _go_away(
-    rules: AnyArray, items: Items, users: Users, out: Response, scratch: Scratch, b: int, n: int,
+    rules: Record, items: Items, users: Users, out: Response, scratch: Scratch, b: int, n: int,
     level: float,
 ) -> None:  # fmt: skip
     """End a session: never to return, or to return after some days; see `Returning`."""
@@ -183,9 +183,7 @@ def _go_away(
 
 
 @numba.njit
-def settle(
-    rules: AnyArray, items: Items, out: Response, scratch: Scratch, lo: int, hi: int
-) -> None:
+def settle(rules: Record, items: Items, out: Response, scratch: Scratch, lo: int, hi: int) -> None:
     """Write the weighted terms of the reward and their sum; see `Reward`."""
     terms, signals = out.terms, out.signals
     several = len(signals) > 4

@@ -7,7 +7,7 @@ import numpy as np
 from slategym.envs import traits
 from slategym.envs.arrays import AnyArray, FloatArray, frozen
 from slategym.envs.parts_candidates import PopularCandidates, alias_table
-from slategym.envs.state import FACTORS, Items, People, Views
+from slategym.envs.state import Items, People, Views
 from slategym.envs.variant import Variant
 from slategym.envs.world import World
 from slategym.errors import UsageError, nearest

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 
 from slategym.envs import physics, stages, state
-from slategym.envs.arrays import AnyArray, FloatArray
+from slategym.envs.arrays import FloatArray, Record
 from slategym.envs.state import Items, People, Users
 
 _value, _logit, _along = physics.predicted_value, physics.click_logit, physics.along_topics
@@ -27,7 +27,7 @@ def _mean_logistic(x: float, spread: float) -> float:
 
 
 @numba.njit
-def _skipped(rules: AnyArray, x: float) -> float:
+def _skipped(rules: Record, x: float) -> float:
     """Return the probability that a watched fraction of mean logit x is a skip."""
     if rules.skip_below <= 0.0 or rules.skip_below >= 1.0:
         return 1.0 if rules.skip_below > 0.0 else 0.0
@@ -39,7 +39,7 @@ def _skipped(rules: AnyArray, x: float) -> float:
 
 @numba.njit
 def _worth(
-    rules: AnyArray, items: Items, users: Users, b: int, i: int, value: float, tired: float
+    rules: Record, items: Items, users: Users, b: int, i: int, value: float, tired: float
 ) -> float:
     """Return the mean reward of this step if the item is taken, but for the terms of a slate."""
     taste = rules.taste_scale * _logit(rules, value)
@@ -67,7 +67,7 @@ def _worth(
 
 
 @numba.njit
-def _sale(rules: AnyArray, items: Items, users: Users, b: int, i: int, taste: float) -> float:
+def _sale(rules: Record, items: Items, users: Users, b: int, i: int, taste: float) -> float:
     """Return the mean reward of cart and purchase of an item viewed."""
     price, left = np.float64(items.rows[i, _PRICE]), np.float64(users.numbers[b, _MONEY])
     need = 0.0
@@ -85,7 +85,7 @@ def _sale(rules: AnyArray, items: Items, users: Users, b: int, i: int, taste: fl
 
 @numba.njit
 def value_candidates(
-    rules: AnyArray, items: Items, users: Users, people: People, logit: FloatArray,
+    rules: Record, items: Items, users: Users, people: People, logit: FloatArray,
     utility: FloatArray, worth: FloatArray,
 ) -> None:  # fmt: skip
     """Write for each candidate its click logit, its utility now, and its worth if taken."""
@@ -99,7 +99,7 @@ def value_candidates(
         for c in range(logit.shape[1]):
             i = c
             if rules.candidate_code != 4:
-                i = np.int64(users.candidates[b, c])
+                i = int(users.candidates[b, c])
             value, tired = _value(rules, base, items.rows, i, users.numbers, b), 0.0
             if rules.on_satiation == 1:
                 at = rules.at_satiation

@@ -248,8 +248,7 @@ def _ordered(variant_id: str, given: Iterable[Part]) -> tuple[Part, ...]:
     """Return the parts by slot, the missing ones of single slots added; refuse contradictions."""
     parts = list(given)
     for part in parts:
-        if not isinstance(part, Part) or part.slot not in SLOTS:
-            raise UsageError(f"variant {variant_id}: {part!r} is not a part with a known slot.")
+        _check_part(variant_id, part)
     for slot in SINGLE_SLOTS:
         named = [part.name for part in parts if part.slot == slot]
         if len(named) > 1:
@@ -257,10 +256,18 @@ def _ordered(variant_id: str, given: Iterable[Part]) -> tuple[Part, ...]:
         if not named:
             parts.append(_DEFAULT[slot]())
     names = [part.name for part in parts]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"variant {variant_id} has part {name!r} twice.")
+    _check_names(variant_id, parts)
+    _check_company(variant_id, names)
+    return tuple(sorted(parts, key=lambda part: SLOTS.index(part.slot)))
+
+
+def _check_names(variant_id: str, parts: Iterable[Part]) -> None:
+    """Refuse two parts that share the name of a parameter."""
     owners: dict[str, str] = {}
     for part in parts:
-        if names.count(part.name) > 1:
-            raise UsageError(f"variant {variant_id} has part {part.name!r} twice.")
         for entry in fields(part):
             if entry.name in owners or entry.name in _OWN:
                 other = owners.get(entry.name, "the variant")
@@ -269,11 +276,16 @@ def _ordered(variant_id: str, given: Iterable[Part]) -> tuple[Part, ...]:
                     f"parameter of {other!r} too; rename it."
                 )
             owners[entry.name] = part.name
-    _check_company(variant_id, names)
-    return tuple(sorted(parts, key=lambda part: SLOTS.index(part.slot)))
 
 
-_COMPANY = {"boredom": "satiation", "bursts": "ageing"}
+def _check_part(variant_id: str, part: object) -> None:
+    """Refuse what is not a part."""
+    if not isinstance(part, Part) or part.slot not in SLOTS:
+        raise UsageError(f"variant {variant_id}: {part!r} is not a part with a known slot.")
+
+
+_COMPANY = {"boredom": "satiation", "bursts": "ageing", "skip": "watch"}
+"""Part -> the part it builds on."""
 
 
 def _check_company(variant_id: str, names: list[str]) -> None:

@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slategym.envs.protocol import Simulation
+from slategym.envs.protocol import AnyVariant, Simulation
 from slategym.envs.tiny import tiny_world
 from slategym.envs.world import World
 from slategym.errors import UsageError
@@ -50,9 +50,13 @@ def simulate(
     return OwnPartsSimulation(opened, variant, batch, users)
 
 
-def world_of(variant: "Variant", world: World | str | Path | None) -> World:
+def world_of(variant: AnyVariant, world: World | str | Path | None) -> World:
     """Return the world as the platform of a variant's scenario knows it."""
+    from slategym.envs.variant import Variant
+
     opened = as_world(world)
+    if not isinstance(variant, Variant):
+        return opened
     if variant.sparse < 1.0 or any(variant.cold_start) or variant.modalities is not None:
         from slategym.envs.scenario import apply_scenario
 

@@ -74,11 +74,11 @@ def test_an_unknown_keyword_gives_the_nearest() -> None:
         gymnasium.make_vec("slategym/World-v0", num_envs=2, num_candidate=5)
     with pytest.raises(UsageError, match="no parameter 'satiation'"):
         Variant.from_json({"id": "a/B-v0", "parts": [{"part": "satiation", "satiation": 1}]})
-    with pytest.raises(UsageError, match="no parameter 'part'. Did you mean 'parts'"):
+    with pytest.raises(UsageError, match=r"no parameter 'part'. Did you mean 'parts'"):
         Variant.from_json({"id": "a/B-v0", "part": []})
-    with pytest.raises(UsageError, match="unknown part 'satition'. Did you mean 'satiation'"):
+    with pytest.raises(UsageError, match=r"unknown part 'satition'. Did you mean 'satiation'"):
         Variant.from_json({"id": "a/B-v0", "parts": ["satition"]})
-    with pytest.raises(UsageError, match="unknown family 'wrld'. Did you mean 'world'"):
+    with pytest.raises(UsageError, match=r"unknown family 'wrld'. Did you mean 'world'"):
         variant_from_json({"id": "a/B-v0", "family": "wrld"})
 
 
