@@ -36,7 +36,7 @@ class Reward(HookedPart):
     ``minutes``, ``rating`` in [0, 1], ``like``, ``share``, ``cart``, ``purchase``, ``revenue``
     (price / median price), and ``skip`` (-1). Paid per slate: ``diversity``, the Gini-Simpson
     index ``1 - sum_z m_z^2`` of its mean topics m (Simpson 1949; an item without topics counts as
-    unlike every item), and ``creators`` (-1 for each creator who leaves). Paid late, in the step
+    unlike every item, and a slate of empty slots is worth 0), and ``creators`` (-1 for each creator who leaves). Paid late, in the step
     that ends a session: ``leave`` (-1 if patience ran out), ``content`` (the satisfaction S),
     ``variety`` (the Gini-Simpson index of what was consumed lately, exposure decaying by .85 per
     step), ``returned`` (1 if the user will return), ``away`` (-1 per day away), ``churn`` (-1 if
@@ -72,7 +72,9 @@ class Reward(HookedPart):
     def settle(self, scene: "Scene") -> dict[str, DoubleArray]:
         """Return the weighted terms (B,) of a step that are reported; the reward is their sum."""
         paid = {name: each.sum(axis=1) for name, each in self.per_item(scene).items()}
-        paid |= {"diversity": gini_simpson(scene.shown), "creators": -scene.creators_lost}
+        something = scene.filled.any(axis=1)
+        paid |= {"diversity": gini_simpson(scene.shown) * something}
+        paid |= {"creators": -scene.creators_lost}
         paid |= self.late(scene)
         weights = dict(zip(REWARD_TERMS, self.weights, strict=True))
         told = [name for name in REWARD_TERMS if name in ALWAYS_REPORTED or weights[name] != 0.0]

@@ -191,7 +191,10 @@ def settle(rules: Record, items: Items, out: Response, scratch: Scratch, lo: int
         alike = 0.0
         for z in range(scratch.mean.shape[1]):
             alike += scratch.mean[b - lo, z] * scratch.mean[b - lo, z]
-        terms[5, b] = rules.diversity_weight * (1.0 - alike)
+        something = False
+        for k in range(out.slate.shape[1]):
+            something |= out.slate[b, k] >= 0
+        terms[5, b] = rules.diversity_weight * (1.0 - alike) if something else 0.0
         if rules.on_creators == 1:
             terms[17, b] = -rules.creators_weight * scratch.lost[b - lo]
         for k in range(out.slate.shape[1]):
