@@ -36,11 +36,11 @@ class Reward(HookedPart):
     ``minutes``, ``rating`` in [0, 1], ``like``, ``share``, ``cart``, ``purchase``, ``revenue``
     (price / median price), and ``skip`` (-1). Paid per slate: ``diversity``, the Gini-Simpson
     index ``1 - sum_z m_z^2`` of its mean topics m (Simpson 1949; an item without topics counts as
-    unlike every item, and a slate of empty slots is worth 0), and ``creators`` (-1 for each creator who leaves). Paid late, in the step
-    that ends a session: ``leave`` (-1 if patience ran out), ``content`` (the satisfaction S),
-    ``variety`` (the Gini-Simpson index of what was consumed lately, exposure decaying by .85 per
-    step), ``returned`` (1 if the user will return), ``away`` (-1 per day away), ``churn`` (-1 if
-    never).
+    unlike every item, and a slate of empty slots is worth 0), and ``creators`` (-1 for each
+    creator who leaves). Paid late, in the step that ends a session: ``leave`` (-1 if patience ran
+    out), ``content`` (the satisfaction S), ``variety`` (the Gini-Simpson index of what was
+    consumed lately, exposure decaying by .85 per step), ``returned`` (1 if the user will return),
+    ``away`` (-1 per day away), ``churn`` (-1 if never).
     """
 
     name = "reward"
