@@ -17,7 +17,7 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 from slategym.envs import checks, kernels
 from slategym.envs.checks import actions_for, check_variant, differs, leaves, rollout
 from slategym.envs.parts_reward import REWARD_TERMS
-from slategym.envs.registry import list_variants
+from slategym.envs.registry import get_variant, list_variants
 from slategym.envs.single import SlateEnv
 from slategym.envs.tiny import tiny_world
 from slategym.envs.vector import SlateVectorEnv
@@ -34,6 +34,9 @@ REWRITE = "SLATEGYM_REWRITE_GOLDEN"
     ids=["default", "ids", "one", "short"],
 )
 def test_every_variant_keeps_its_promises(variant_id: str, changes: dict[str, Any]) -> None:
+    if get_variant(variant_id).family in ("interest_exploration", "long_term_satisfaction"):
+        # Their documents are made anew at each step, and have no number in a table.
+        changes = {name: value for name, value in changes.items() if name != "observation"}
     assert check_variant(variant_id, **changes) == []
 
 
