@@ -1,50 +1,29 @@
-"""How fast a world steps and trains: ``python -m slategym.benchmarks.throughput``.
+"""How fast environments step and agents train: ``python -m slategym.benchmarks.throughput``.
 
-Run it by hand on a quiet machine; CPU time of one process is measured, not wall time.
+Run it by hand on a quiet machine; CPU time of one thread is measured, not wall time. With
+``--recsim PYTHON`` (an interpreter that has recsim 0.2.4) the classics are compared with the
+original in the same run.
 """
 
 import argparse
+import os
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from slategym.benchmarks.rollout import make_env
+from slategym.benchmarks.throughput_classic import classic_rows
+from slategym.benchmarks.throughput_world import Row, world_rows
 from slategym.envs.tiny import tiny_world
 from slategym.envs.world import World
 
-BATCHES = (1, 256, 4096)
-VARIANT = "slategym/World-v0"
+WHAT = ("classics", "worlds", "training")
+# Before numpy's libraries are asked to work: one thread, so that CPU seconds mean something.
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def env_steps_per_second(world: World, batch: int, *, seconds: float = 2.0) -> float:
-    """Return user-steps per CPU-second of the env with random slates drawn beforehand.
-
-    Args:
-        world: the world to simulate.
-        batch: user streams B.
-        seconds: CPU seconds to measure for, after a warm-up that is left out.
-    """
-    env = make_env(world, variant=VARIANT, num_envs=batch, users="all")
-    env.reset(seed=0)
-    rng = np.random.default_rng(0)
-    slates = rng.integers(0, 10, (16, *env.action_space.shape))
-    for slate in slates:
-        env.step(slate)
-    steps, start = 0, time.process_time()
-    while time.process_time() - start < seconds:
-        env.step(slates[steps % len(slates)])
-        steps += 1
-    passed = time.process_time() - start
-    env.close()
-    return steps * batch / passed
-
-
-def training_frames_per_second(world: World, *, frames: int = 65_536) -> float:
+def training_row(world: World, *, frames: int = 65_536) -> Row:
     """Return training frames per CPU-second with the default options, evaluations left out."""
     from slategym.agents.train_config import TrainConfig
     from slategym.agents.training import train
@@ -52,15 +31,20 @@ def training_frames_per_second(world: World, *, frames: int = 65_536) -> float:
     with tempfile.TemporaryDirectory() as folder:
         config = TrainConfig(frames=frames, evaluations=0)
         result = train(world, Path(folder) / "run", config)
-    return result.frames / result.cpu_seconds
+    return Row(f"training frames, world {world.info.name}", result.frames / result.cpu_seconds)
 
 
-def measure(world: World, batches: Sequence[int] = BATCHES) -> list[tuple[str, float]]:
-    """Return the rows of the table: what, and how many per CPU-second."""
-    rows: list[tuple[str, float]] = [
-        (f"user-steps, batch {batch:,}", env_steps_per_second(world, batch)) for batch in batches
+def table(rows: Iterable[Row]) -> str:
+    """Return the rows as a Markdown table."""
+    lines = [
+        "| what | per CPU-second | times RecSim | share of the floor | |",
+        "| --- | --- | --- | --- | --- |",
     ]
-    return [*rows, ("training frames", training_frames_per_second(world))]
+    for row in rows:
+        ratio = "" if row.ratio is None else f"{row.ratio:,.0f}"
+        floor = "" if row.floor is None else f"{row.floor:.2f}"
+        lines.append(f"| {row.what} | {row.per_second:,.0f} | {ratio} | {floor} | {row.note} |")
+    return "\n".join(lines) + "\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -68,13 +52,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m slategym.benchmarks.throughput", description=__doc__
     )
-    parser.add_argument("--world", type=Path, help="a WORLD folder; the tiny one if absent")
+    parser.add_argument("what", nargs="*", choices=[*WHAT, []], help="what to measure; all")
+    parser.add_argument("--world", type=Path, help="a WORLD folder to train on; the tiny one")
+    parser.add_argument("--recsim", type=Path, help="a Python interpreter that has recsim 0.2.4")
     given: Any = parser.parse_args(arguments)
-    world = tiny_world() if given.world is None else World.open(given.world)
-    sys.stdout.write(f"World {world.info.name}, per CPU-second of one process\n\n")
-    sys.stdout.write("| what | per CPU-second |\n| --- | --- |\n")
-    for what, rate in measure(world):
-        sys.stdout.write(f"| {what} | {rate:,.0f} |\n")
+    for name in _THREADS:
+        os.environ.setdefault(name, "1")
+    wanted = given.what or WHAT
+    rows: list[Row] = []
+    if "classics" in wanted:
+        rows += classic_rows(given.recsim)
+    if "worlds" in wanted:
+        rows += world_rows()
+    if "training" in wanted:
+        rows.append(training_row(tiny_world() if given.world is None else World.open(given.world)))
+    sys.stdout.write(table(rows))
 
 
 if __name__ == "__main__":
