@@ -13,8 +13,9 @@ from slategym.errors import UsageError
 
 FloatArray = NDArray[np.float64]
 
-# Dinkelbach's ratios grow until the slate stays; more than a handful of rounds is never needed.
-_ROUNDS = 30
+# Dinkelbach's ratios grow until the slate stays, which takes a handful of rounds; with a cost of
+# being shown it may waver between two slates that are as good.
+_ROUNDS = 12
 
 
 @dataclass(frozen=True)

@@ -85,22 +85,30 @@ class _Read:
         self.items = observation["candidates"]
         self.taste = self._told("click_logit") * self._number("taste", "taste_scale")
         self.topics = of._topics[self.items]  # noqa: SLF001
+        self._made: dict[str, FloatArray] = {}
 
     def __call__(self, name: str) -> FloatArray:
-        """Return a feature (B, C)."""
+        """Return a feature (B, C), made once."""
+        if name not in self._made:
+            self._made[name] = self._make(name)
+        return self._made[name]
+
+    def _make(self, name: str) -> FloatArray:
         known: dict[str, Callable[[], FloatArray]] = {
             "click": lambda: np.ones(self.taste.shape),
             "taste": lambda: self.taste,
-            "tired": self._tired,
+            "tired": lambda: self._along("satiation"),
             "load": self._load,
             "edge": self._edge,
             "bored": lambda: self._along("bored"),
             "bait": lambda: self.of._bait[self.items] - 0.5,  # noqa: SLF001
             "credit": self._credit,
-            "minutes": lambda: self._watch() * self.of._duration[self.items],  # noqa: SLF001
+            "watch": self._watch,
+            "minutes": lambda: self("watch") * self.of._duration[self.items],  # noqa: SLF001
+            "logit": self._logit,
             "skip": self._skip,
             "plays": self._plays,
-            "sow": lambda: np.maximum(self.taste, 0.0) * (self._plays() < 0.3),
+            "sow": lambda: np.maximum(self.taste, 0.0) * (self("plays") < 0.3),
             "fresh": lambda: self._trait("freshness"),
             "price": lambda: self.of._log_price[self.items],  # noqa: SLF001
             "need": lambda: self._along("need"),
@@ -116,17 +124,17 @@ class _Read:
 
     def _along(self, name: str) -> FloatArray:
         """Return ``sum_z level_z topic_iz`` (B, C) of a hidden vector (B, Z)."""
-        return np.einsum("bz,bcz->bc", self._told(name), self.topics)
+        return self._dot(self._told(name))
 
-    def _tired(self) -> FloatArray:
-        return self._along("satiation")
+    def _dot(self, levels: FloatArray) -> FloatArray:
+        """Return ``sum_z level_z topic_iz`` (B, C) of levels (B, Z)."""
+        return np.asarray((self.topics @ levels[:, :, None])[..., 0])
 
     def _load(self) -> FloatArray:
         utility = self._told("utility")
         share = np.exp(utility - utility.max(axis=1, keepdims=True))
         share /= share.sum(axis=1, keepdims=True)
-        mass = np.einsum("bc,bcz->bz", share, self.topics)
-        return np.einsum("bz,bcz->bc", mass, self.topics)
+        return self._dot((share[:, None] @ self.topics)[:, 0])
 
     def _edge(self) -> FloatArray:
         level = self._told("satiation") * self._number("satiation", "satiation_decay")
@@ -142,27 +150,27 @@ class _Read:
         )
         logit = logit - self._number("watch", "watch_clickbait") * bait
         if "tired" in self.of.names:
-            logit = logit - self._number("watch", "watch_satiation") * self._tired()
+            logit = logit - self._number("watch", "watch_satiation") * self("tired")
         return np.asarray(logit)
 
     def _watch(self) -> FloatArray:
         spread = self._number("watch", "watch_noise")
-        return _logistic(self._logit() / np.sqrt(1.0 + np.pi * spread**2 / 8.0))
+        return _logistic(self("logit") / np.sqrt(1.0 + np.pi * spread**2 / 8.0))
 
     def _credit(self) -> FloatArray:
         part: Any = self.of.variant.find("satisfaction")
-        return np.asarray(part.credit(self._watch(), self.of._bait[self.items]))  # noqa: SLF001
+        return np.asarray(part.credit(self("watch"), self.of._bait[self.items]))  # noqa: SLF001
 
     def _skip(self) -> FloatArray:
         edge = np.clip(self._number("skip", "skip_below"), 1e-9, 1 - 1e-9)
-        below = np.log(edge / (1 - edge)) - self._logit()
+        below = np.log(edge / (1 - edge)) - self("logit")
         # The normal distribution function within .02, by the logistic one (Bowling et al. 2009).
         return _logistic(1.702 * below / max(self._number("watch", "watch_noise"), 1e-6))
 
     def _plays(self) -> FloatArray:
         recency = self.seen["history_feedback"][..., 2]  # (B, H)
         same = self.seen["history"][:, None, :] == self.items[:, :, None]  # (B, C, H)
-        return np.einsum("bch,bh->bc", same, recency.astype(np.float64))
+        return np.asarray((same @ recency[:, :, None])[..., 0], np.float64)
 
     def _trait(self, name: str) -> FloatArray:
         from slategym.envs.spaces import trait_names

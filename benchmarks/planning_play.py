@@ -30,6 +30,28 @@ class Played:
     sessions: FloatArray
 
 
+class Tally:
+    """Sums over the first episode of each of B users."""
+
+    def __init__(self, users: int) -> None:
+        self.alive = np.ones(users, np.bool_)
+        self.steps = 0
+        self._returns, self._length, self._sessions = np.zeros((3, users))
+
+    def add(self, reward: FloatArray, ended: npt.NDArray[np.bool_], info: Any) -> None:  # noqa: ANN401
+        """Take in one step."""
+        self._returns += self.alive * reward
+        self._length += self.alive
+        if "session" in info:
+            self._sessions += self.alive * info["session"]["over"]
+        self.alive &= ~ended
+        self.steps += 1
+
+    def played(self) -> Played:
+        """Return what was summed."""
+        return Played(self._returns, self._length, self._sessions)
+
+
 def make_task(world: World, variant: Variant, users: int) -> SlateVectorEnv:
     """Return the batched env that a privileged policy plays in: ``ids``, all users."""
     return SlateVectorEnv(users, variant=variant, world=world, observation="ids", privileged=True)
@@ -61,18 +83,11 @@ def play(
     chosen = for_variant(policy, env.simulation.variant)  # type: ignore[attr-defined]
     options = None if streams is None else {"streams": np.asarray(streams)}
     observation, info = env.reset(seed=seed, options=options)
-    alive = np.ones(users, np.bool_)
-    returns, length, sessions = np.zeros((3, users))
-    step = 0
-    while alive.any():
-        rng = np.random.default_rng((seed, step))
+    tally = Tally(users)
+    while tally.alive.any():
+        rng = np.random.default_rng((seed, tally.steps))
         action = np.asarray(chosen.act(with_privileged(chosen, observation, info), rng))
         action = action.reshape(env.action_space.shape or ())
         observation, reward, terminated, truncated, info = env.step(action)
-        returns += alive * reward
-        length += alive
-        if "session" in info:
-            sessions += alive * info["session"]["over"]
-        alive &= ~(terminated | truncated)
-        step += 1
-    return Played(returns, length, sessions)
+        tally.add(reward, terminated | truncated, info)
+    return tally.played()

@@ -7,10 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from slategym.agents.policy import Observation, Policy, Slate, with_privileged
-from slategym.benchmarks.planning_play import FloatArray, Played, make_task
+from slategym.benchmarks.planning_play import FloatArray, Played, Tally, make_task
 from slategym.envs.variant import Variant
 from slategym.envs.vector import SlateVectorEnv
 from slategym.envs.world import World
+
+IntArray = npt.NDArray[np.integer[Any]]
+BoolArray = npt.NDArray[np.bool_]
 
 # Streams of imagined futures lie apart from those of users.
 _IMAGINED = 1 << 40
@@ -43,8 +46,8 @@ class RolloutPlanner:
         bases: Sequence[Policy],
         *,
         futures: int = 8,
-        depth: int = 12,
-        caution: float = 1.0,
+        depth: int = 40,
+        caution: float = 2.0,
     ) -> None:
         self.world, self.variant, self.bases = world, variant, tuple(bases)
         self.futures, self.depth, self.caution = futures, depth, caution
@@ -55,39 +58,55 @@ class RolloutPlanner:
         env: SlateVectorEnv,
         observation: Observation,
         info: dict[str, Any],
-        rng: np.random.Generator,
         step: int,
+        alive: BoolArray,
     ) -> Slate:
-        """Return slates (B, K) for the users of ``env``, whose state is copied and not changed."""
-        proposals = np.stack(
-            [
-                np.asarray(base.act(with_privileged(base, observation, info), rng))
-                for base in self.bases
-            ],
-            axis=1,
-        )  # (B, M, K)
-        values = self._values(env, proposals, step)  # (B, M, R)
+        """Return slates (B, K) for the users of ``env``, whose state is copied and not changed.
+
+        Args:
+            env: where the users are.
+            observation: what it last told of them.
+            info: likewise, with what is hidden.
+            step: steps taken, from which imagined luck and the bases' own randomness follow.
+            alive: (B,) users worth thinking about; the others get the first proposal.
+        """
+        made = [
+            base.act(with_privileged(base, observation, info), np.random.default_rng((0, step)))
+            for base in self.bases
+        ]
+        proposals = np.stack([np.asarray(slate) for slate in made], axis=1)  # (B, M, K)
+        rows = np.flatnonzero(alive)
+        values = self._values(env, rows, proposals[rows], step)  # (A, M, R)
         gain = values - values[:, :1]
         error = gain.std(axis=2) / np.sqrt(max(self.futures - 1, 1))
         sure = gain.mean(axis=2) - self.caution * error
-        chosen = sure.argmax(axis=1)  # the first proposal stands at 0
-        return np.asarray(proposals[np.arange(len(chosen)), chosen])
+        slates = proposals[:, 0].copy()
+        slates[rows] = proposals[rows, sure.argmax(axis=1)]  # the first proposal stands at 0
+        return slates
 
     def _values(
-        self, env: SlateVectorEnv, proposals: npt.NDArray[np.int64], step: int
+        self, env: SlateVectorEnv, rows: IntArray, proposals: IntArray, step: int
     ) -> FloatArray:
-        """Return the imagined return (B, M, R) of each proposal in each future."""
-        batch, count, size = proposals.shape
-        copies = self._room(batch * count * self.futures)
-        each = np.repeat(np.arange(batch), count * self.futures)
+        """Return the imagined return (A, M, R) of each proposal (A, M, K) in each future."""
+        users, count, size = proposals.shape
+        needed = users * count * self.futures
+        copies = self._room(needed)
+        each = np.repeat(rows, count * self.futures)
+        # The room is as large as it was when more were alive: the rest repeats the first row.
+        each = np.concatenate([each, np.full(copies.num_envs - needed, each[0])])
         state = {name: array[each] for name, array in env.get_state().items()}
-        future = np.tile(np.arange(self.futures), batch * count).astype(np.uint64)
+        future = (np.arange(len(each)) % self.futures).astype(np.uint64)
         offset = np.uint64(_IMAGINED) * (np.uint64(1 + step * self.futures) + future)
         state["stream"] = state["stream"] + offset
         copies.set_state(state)
-        action = np.repeat(proposals.reshape(-1, size), self.futures, axis=0)
-        alive = np.ones(len(each), np.bool_)
-        total = np.zeros(len(each))
+        action = np.zeros((len(each), size), np.int64) + np.arange(size)
+        action[:needed] = np.repeat(proposals.reshape(-1, size), self.futures, axis=0)
+        total = self._imagine(copies, action, step)[:needed]
+        return total.reshape(users, count, self.futures)
+
+    def _imagine(self, copies: SlateVectorEnv, action: IntArray, step: int) -> FloatArray:
+        """Return the sum of rewards of each copy when the first base goes on after ``action``."""
+        alive, total = np.ones(len(action), np.bool_), np.zeros(len(action))
         base = self.bases[0]
         for ahead in range(self.depth):
             shaped = action.reshape(copies.action_space.shape or ())
@@ -98,11 +117,11 @@ class RolloutPlanner:
                 break
             rng = np.random.default_rng((step, ahead))
             action = np.asarray(base.act(with_privileged(base, observation, info), rng))
-        return total.reshape(batch, count, self.futures)
+        return total
 
     def _room(self, rows: int) -> SlateVectorEnv:
-        """Return an env of that many copies, made once."""
-        if self._copies is None or self._copies.num_envs != rows:
+        """Return an env of at least that many copies, made anew when half of it stands empty."""
+        if self._copies is None or not rows <= self._copies.num_envs < 2 * rows:
             self._copies = make_task(self.world, self.variant, rows)
         return self._copies
 
@@ -114,19 +133,11 @@ def play_ahead(planner: RolloutPlanner, *, users: int, seed: int) -> Played:
     """
     env = make_task(planner.world, planner.variant, users)
     observation, info = env.reset(seed=seed)
-    alive = np.ones(users, np.bool_)
-    returns, length, sessions = np.zeros((3, users))
-    step = 0
-    while alive.any():
-        rng = np.random.default_rng((seed, step))
-        action = planner.act(env, observation, info, rng, step)
+    tally = Tally(users)
+    while tally.alive.any():
+        action = planner.act(env, observation, info, tally.steps, tally.alive)
         observation, reward, terminated, truncated, info = env.step(
             action.reshape(env.action_space.shape or ())
         )
-        returns += alive * reward
-        length += alive
-        if "session" in info:
-            sessions += alive * info["session"]["over"]
-        alive &= ~(terminated | truncated)
-        step += 1
-    return Played(returns, length, sessions)
+        tally.add(reward, terminated | truncated, info)
+    return tally.played()

@@ -32,7 +32,8 @@ register_variant(
             RetrievedCandidates(tries=3.0, explore=0.3, revisit=0.4),
             TasteResponse(),
             LogitChoice(),
-            Watch(watch_satiation=0.3, watch_noise=0.8),
+            # About one song in twelve that is begun is left early.
+            Watch(watch_intercept=0.25, watch_satiation=0.3, watch_noise=1.2),
             Rating(),
             Skip(skip_below=0.3),
             InterestDrift(interest_drift=0.02),
@@ -46,7 +47,7 @@ register_variant(
                 clickbait_pull=0.5,
                 clickbait_debt=0.0,
                 watch_credit=2.0,
-                watch_expected=0.65,
+                watch_expected=0.6,
                 satisfaction_memory=0.95,
                 satisfaction_sensitivity=1.0,
                 satisfaction_weight=0.5,
