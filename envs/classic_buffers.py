@@ -1,11 +1,10 @@
 """Memory for observations that is used again once nobody looks at it any more."""
 
 import sys
-from itertools import pairwise
 
 import numpy as np
 
-from slategym.envs.arrays import AnyArray, FloatArray, LongArray
+from slategym.envs.arrays import AnyArray, FloatArray
 
 _KEPT = 4
 """Buffers a pool keeps; a caller that holds more observations gets ordinary arrays."""
@@ -28,23 +27,15 @@ class Pool:
     of an observation keeps its buffer too. What was handed out is therefore never written to.
 
     Args:
-        blocks: entries of each block of a buffer, per user.
-        batch: B.
+        size: entries of a buffer.
     """
 
-    def __init__(self, blocks: list[int], batch: int) -> None:
-        self._batch = batch
-        self._ends = (batch * np.cumsum([0, *blocks])).tolist()
+    def __init__(self, size: int) -> None:
+        self.size = size
         self._owners: list[FloatArray] = []
-        self._written: dict[int, LongArray] = {}
         # How many references an array has that only a list and this call chain know.
         probe = [np.empty(1, dtype=np.float32)]
         self._alone = next(_references(owner) for owner in probe)
-
-    @property
-    def size(self) -> int:
-        """Entries of a buffer."""
-        return int(self._ends[-1])
 
     def take(self) -> FloatArray:
         """Return a buffer with arbitrary content."""
@@ -59,30 +50,7 @@ class Pool:
             self._owners.append(owner)
         return self._aligned(owner)
 
-    def take_zero(self) -> FloatArray:
-        """Return a buffer that is zero, but for rows a caller wrote to and `written` left out."""
-        buffer = self.take()
-        rows = self._written.get(id(buffer.base))
-        if rows is None:
-            buffer[:] = 0.0
-        else:
-            for block in self.blocks(buffer):
-                block[rows] = 0.0
-        return buffer
-
-    def written(self, buffer: FloatArray, rows: LongArray) -> None:
-        """Say which rows of a buffer of `take_zero` were written to; the others stay zero."""
-        if any(buffer.base is owner for owner in self._owners):
-            self._written[id(buffer.base)] = rows
-
     def _aligned(self, owner: FloatArray) -> FloatArray:
         """Return the part of an array that starts with a huge page."""
         start = (-owner.ctypes.data // owner.itemsize) % _HUGE_PAGE
         return owner[start : start + self.size]
-
-    def blocks(self, buffer: FloatArray) -> list[FloatArray]:
-        """Return the blocks of a buffer, (B, entries) each, as views."""
-        batch, ends = self._batch, self._ends
-        return [
-            buffer[start:end].reshape(batch, -1) for start, end in pairwise(ends) if end > start
-        ]

@@ -20,11 +20,11 @@ FORMULAS: dict[type, ModuleType] = {
 def _by_rules(name: str) -> Callable[..., Any]:
     """Return a function that compiled code replaces by the family's own of that name."""
 
-    def chosen(rules: Any, *arguments: Any) -> Any:  # noqa: ANN401
+    def chosen(*_: Any) -> Any:  # noqa: ANN401
         raise NotImplementedError(f"{name} is for compiled code")
 
     @overload(chosen, strict=False, jit_options={"forceinline": True, "error_model": "numpy"})
-    def choose(rules: Any, *arguments: Any) -> Any:  # noqa: ANN401
+    def choose(rules: Any, *arguments: Any) -> Any:  # noqa: ANN401, ARG001
         formula = getattr(FORMULAS[rules.instance_class], name)
 
         def call(rules: Any, *arguments: Any) -> Any:  # noqa: ANN401

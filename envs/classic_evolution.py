@@ -111,13 +111,21 @@ def budget_after(
 
 
 @_compiled
-def prepare(rules: EvolutionRules, state: State, slates: LongArray, first: int, luck: Luck) -> None:
+def prepare(
+    rules: EvolutionRules,
+    state: State,
+    slates: LongArray,
+    out: Response,
+    first: int,
+    luck: Luck,
+) -> None:
     """Draw what chance decides for a block of users: clocks, and quality of what is shown.
 
     The clock of a candidate is the upper half of its draw of the step, its quality the lower
     half of its draw of the step in which it was made: the same draw, unless candidates stay.
     """
-    size, count, u = slates.shape[1], state.cluster.shape[1], luck.work.real[0]
+    size, count = slates.shape[1], state.cluster.shape[1]
+    u, mean, noise = luck.work.real[0], luck.work.real[1], luck.work.real[2]
     for n in range(len(luck.clocks)):
         counters, slate, clocks = state.counters[first + n], slates[first + n], luck.clocks[n]
         cluster, user, weights = state.cluster[first + n], state.user[first + n], luck.weights[n]
@@ -126,10 +134,11 @@ def prepare(rules: EvolutionRules, state: State, slates: LongArray, first: int, 
         clocks[size], luck.drift[n] = uniform_from(number >> _S32), uniform_from(number & _LOWER)
         weights[size] = rules.no_click_mass
         for i in range(size):
-            number = _bits(at, SHOWN, slate[i] + count * again(slate, i))
+            before, c = again(slate, i), cluster[slate[i]]
+            number = _bits(at, SHOWN, slate[i] + count * before)
             clocks[i] = uniform_from(number >> _S32)
-            weights[i] = user[cluster[slate[i]]]
-            if drawn != at or slate[i] != slate[i] + count * again(slate, i):
+            weights[i], mean[n * size + i] = user[c], rules.cluster_means[c]
+            if drawn != at or before > 0:
                 number = _bits(drawn, SHOWN, slate[i])
             u[n * size + i] = uniform_from(number & _LOWER)
     weigh(
@@ -137,7 +146,13 @@ def prepare(rules: EvolutionRules, state: State, slates: LongArray, first: int, 
         rules.attention_prob, rules.score_scaling,
     )  # fmt: skip
     speeds_from(luck.weights, luck.clocks)
-    normals(u[: len(luck.noise)], luck.noise, luck.work.real[1], luck.work.index)
+    quality, start = luck.quality, first * size
+    normals(u[: len(quality)], noise[: len(quality)], quality, luck.work.index)
+    watched, liked, seen = out.real[1], out.real[2], out.real[3]
+    for i in range(len(quality)):
+        quality[i] = mean[i] + rules.quality_stddev * noise[i]
+        seen[start + i] = quality[i]
+        watched[start + i] = liked[start + i] = 0.0
 
 
 @_compiled
@@ -156,28 +171,24 @@ def meet(
         The place clicked or -1, the reward in minutes, the value in [0, 1] that the history
         keeps, and whether the budget is spent.
     """
-    user, cluster, size = state.user[b], state.cluster[b], len(slate)
-    noise = luck.noise[n * size : (n + 1) * size]
-    for i in range(size):
-        quality = rules.cluster_means[cluster[slate[i]]] + rules.quality_stddev * noise[i]
-        out.real[1, b, i] = out.real[2, b, i] = 0.0
-        out.real[3, b, i] = quality
+    user, size = state.user[b], len(slate)
     slot = race(luck.weights[n])
     if slot < 0:
         user[BUDGET] -= rules.step_penalty
         return slot, 0.0, 0.0, user[BUDGET] <= 0.0
-    c = cluster[slate[slot]]
-    interest = user[c]
-    quality = rules.cluster_means[c] + rules.quality_stddev * noise[slot]
+    c = state.cluster[b, slate[slot]]
+    interest, quality = user[c], luck.quality[n * size + slot]
     watched = watch_time(rules, user[BUDGET])
-    score = lone_score(
-        interest, rules.choice_model, rules.no_click_mass, rules.min_normalizer,
-        rules.attention_prob, rules.score_scaling,
-    ) if rules.user_quality_factor != 0.0 else 0.0  # fmt: skip
+    score = 0.0
+    if rules.user_quality_factor != 0.0:
+        score = lone_score(
+            interest, rules.choice_model, rules.no_click_mass, rules.min_normalizer,
+            rules.attention_prob, rules.score_scaling,
+        )  # fmt: skip
     upward = luck.drift[n] < upward_chance(interest)
     user[c] = interest_after(rules, interest, upward)
     user[BUDGET] = budget_after(rules, user[BUDGET], watched, quality, score)
-    out.real[1, b, slot] = watched
+    out.real[1, b * size + slot] = watched
     value = watched / rules.video_length if rules.video_length > 0.0 else 0.0
     return slot, watched, value, user[BUDGET] <= 0.0
 

@@ -93,7 +93,12 @@ def draw_candidates(
 
 @_compiled
 def prepare(
-    rules: ExplorationRules, state: State, slates: LongArray, first: int, luck: Luck
+    rules: ExplorationRules,
+    state: State,
+    slates: LongArray,
+    out: Response,
+    first: int,
+    luck: Luck,
 ) -> None:
     """Draw what chance decides for a block of users: the clocks of the choice."""
     size, count = slates.shape[1], state.cluster.shape[1]
@@ -106,7 +111,9 @@ def prepare(
         for i in range(size):
             number = _bits(at, SHOWN, slate[i] + count * again(slate, i))
             clocks[i] = uniform_from(number >> _S32)
-            weights[i] = user[cluster[slate[i]]] + state.feature[first + n, slate[i]]
+            quality = state.feature[first + n, slate[i]]
+            weights[i] = user[cluster[slate[i]]] + quality
+            out.real[1, (first + n) * size + i] = quality
     weigh(
         luck.weights, rules.choice_model, rules.min_normalizer,
         rules.attention_prob, rules.score_scaling,
@@ -130,8 +137,6 @@ def meet(
         The place clicked or -1, the reward (1 for a click), the value for the history, and
         False, for nobody leaves.
     """
-    for i in range(len(slate)):
-        out.real[1, b, i] = state.feature[b, slate[i]]
     slot = race(luck.weights[n])
     click = 1.0 if slot >= 0 else 0.0
     return slot, click, click, False

@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium import spaces
 
 from slategym.envs import classic_evolution, classic_exploration, classic_satisfaction
-from slategym.envs.arrays import AnyArray, LongArray, frozen
+from slategym.envs.arrays import AnyArray, frozen
 from slategym.envs.classic_constants import (
     CHOICE_MODELS,
     N_TOPICS,
@@ -24,6 +24,7 @@ from slategym.envs.classic_state import (
     ExplorationRules,
     Rules,
     SatisfactionRules,
+    Sizes,
     State,
 )
 
@@ -57,7 +58,7 @@ class Family:
     privileged: Callable[[State], dict[str, AnyArray]]
     """What only an oracle may know, but for the quality in evolution."""
 
-    def sizes(self, constants: Constants) -> dict[str, int]:
+    def columns(self, constants: Constants) -> dict[str, int]:
         """Return the columns of each array of the state."""
         evolution = isinstance(constants, EvolutionConstants)
         return {
@@ -68,12 +69,20 @@ class Family:
             "past": constants.history_length,
         }
 
-    def layout(self, constants: Constants) -> LongArray:
-        """Return the widths of user, document and context, and the slate size."""
-        context = CONTEXT_SCALARS + 2 * self.means(constants)
-        document = len(self.document_high(constants))
-        widths = [self.user_seen, document, context, constants.slate_size]
-        return np.array(widths, dtype=np.int64)
+    def sizes(self, constants: Constants, batch: int) -> Sizes:
+        """Return the sizes of what a batch hands out."""
+        ids = constants.observation == "ids"
+        return Sizes(
+            batch=batch,
+            count=constants.num_candidates,
+            slate=constants.slate_size,
+            past=constants.history_length,
+            seen=self.user_seen,
+            document=0 if ids else len(self.document_high(constants)),
+            context=CONTEXT_SCALARS + 2 * self.means(constants),
+            quantities=len(self.names),
+            ids=ids,
+        )
 
     def observation_space(self, constants: Constants) -> spaces.Dict:
         """Return the space of one user's observation; every bound is finite."""

@@ -22,6 +22,7 @@ from slategym.envs import (
     classic_lend,
     classic_loops,
     classic_observing,
+    classic_output,
     classic_state,
     rng,
 )
@@ -29,15 +30,16 @@ from slategym.envs.arrays import BoolArray, DoubleArray, LongArray
 from slategym.envs.classic_dispatch import FORMULAS
 from slategym.envs.classic_lend import lent
 from slategym.envs.classic_loops import advance, begin, room_for, some, work_for
-from slategym.envs.classic_observing import blocks_of, observe
+from slategym.envs.classic_observing import observe
+from slategym.envs.classic_output import compiled_blocks, compiled_response
 from slategym.envs.classic_state import (
     DRAWN,
     EPISODE,
     EvolutionRules,
-    Response,
+    Output,
     Rules,
+    Sizes,
     State,
-    View,
 )
 
 _LOG = logging.getLogger("slategym")
@@ -62,14 +64,12 @@ def _begin_rows(rules: Rules, state: State, rows: BoolArray) -> None:
 
 
 @_compiled
-def _observe_rows(
-    rules: Rules, state: State, rows: BoolArray, view: View, layout: LongArray
-) -> None:
+def _observe_rows(rules: Rules, state: State, rows: BoolArray, out: Output, sizes: Sizes) -> None:
     """Write what is observed of the rows of the mask."""
-    blocks = blocks_of(lent(state), lent(view), lent(layout))
+    blocks = compiled_blocks(lent(out), sizes)
     for b in range(len(rows)):
         if rows[b]:
-            observe(rules, state, b, 1, blocks, layout[3])
+            observe(rules, state, b, 1, blocks, b, sizes.slate)
 
 
 @_compiled
@@ -83,48 +83,49 @@ def _in_range(slates: LongArray, count: int) -> bool:
 
 
 @_compiled
-def _step_rows(rules: Rules, state: State, slates: LongArray, out: Response) -> int:
-    """Take a step in every row; return how many episodes ended, or `BAD_POSITION`."""
-    if not _in_range(slates, state.cluster.shape[1]):
+def _step_rows(
+    rules: Rules, state: State, slates: LongArray, out: Output, sizes: Sizes, look: bool
+) -> int:
+    """Take a step in every row, and observe; return how many ended, or `BAD_POSITION`."""
+    if not _in_range(slates, sizes.count):
         return BAD_POSITION
-    room = room_for(min(BLOCK, len(slates)), slates.shape[1], state.cluster.shape[1])
-    rules, state, slates, out = lent(rules), lent(state), lent(slates), lent(out)
+    room = room_for(min(BLOCK, sizes.batch), sizes.slate, sizes.count)
+    out = lent(out)
+    blocks, response = compiled_blocks(out, sizes), compiled_response(out, sizes)
     ended = 0
-    for first in range(0, len(slates), BLOCK):
-        luck = some(lent(room), min(BLOCK, len(slates) - first))
-        ended += advance(rules, state, slates, out, first, luck)
+    for first in range(0, sizes.batch, BLOCK):
+        luck = some(lent(room), min(BLOCK, sizes.batch - first))
+        ended += advance(rules, state, slates, response, first, luck)
+        if look:
+            observe(rules, state, first, len(luck.clocks), blocks, first, sizes.slate)
     return ended
 
 
 @_compiled
 def _turn_rows(
-    rules: Rules,
-    state: State,
-    slates: LongArray,
-    out: Response,
-    view: View,
-    last: View,
-    layout: LongArray,
+    rules: Rules, state: State, slates: LongArray, out: Output, last: Output, sizes: Sizes
 ) -> int:
-    """Step, write the last observation of rows that ended and begin anew there, observe."""
-    if not _in_range(slates, state.cluster.shape[1]):
+    """Step, observe the rows that ended and begin anew there, observe; return how many ended.
+
+    The last observations of the rows that ended are written to the first rows of ``last``.
+    """
+    if not _in_range(slates, sizes.count):
         return BAD_POSITION
-    room = room_for(min(BLOCK, len(slates)), slates.shape[1], state.cluster.shape[1])
-    rules, state, slates, out = lent(rules), lent(state), lent(slates), lent(out)
-    layout = lent(layout)
-    blocks, finals = blocks_of(state, lent(view), layout), blocks_of(state, lent(last), layout)
+    room = room_for(min(BLOCK, sizes.batch), sizes.slate, sizes.count)
+    out, counters = lent(out), lent(state).counters
+    blocks, response = compiled_blocks(out, sizes), compiled_response(out, sizes)
+    finals = compiled_blocks(lent(last), sizes)
     total = 0
-    for first in range(0, len(slates), BLOCK):
-        luck = some(lent(room), min(BLOCK, len(slates) - first))
-        ended = advance(rules, state, slates, out, first, luck)
-        if ended:
+    for first in range(0, sizes.batch, BLOCK):
+        luck = some(lent(room), min(BLOCK, sizes.batch - first))
+        if advance(rules, state, slates, response, first, luck):
             for b in range(first, first + len(luck.clocks)):
-                if out.ended[0, b] or out.ended[1, b]:
-                    observe(rules, state, b, 1, finals, layout[3])
-                    state.counters[b, EPISODE] += _ONE
+                if response.ended[0, b] or response.ended[1, b]:
+                    observe(rules, state, b, 1, finals, total, sizes.slate)
+                    total += 1
+                    counters[b, EPISODE] += _ONE
                     begin(rules, state, b, luck.work)
-        observe(rules, state, first, len(luck.clocks), blocks, layout[3])
-        total += ended
+        observe(rules, state, first, len(luck.clocks), blocks, first, sizes.slate)
     return total
 
 
@@ -140,16 +141,18 @@ def _quality_rows(rules: EvolutionRules, state: State, out: DoubleArray) -> None
 class Kernels(NamedTuple):
     """The compiled entry points; each is compiled for the rules it is called with."""
 
-    begin: Callable[..., None]
+    begin: Any
     """(rules, state, rows (B,) bool): start an episode in those rows."""
-    step: Callable[..., int]
-    """(rules, state, slates (B, K) int64, response): take one step."""
-    observe: Callable[..., None]
-    """(rules, state, rows (B,) bool, view, layout): write the observation of rows."""
-    quality: Callable[..., None]
+    step: Any
+    """(rules, state, slates (B, K) int64, output, sizes, look): take one step; ``look`` says
+    whether to observe, too."""
+    observe: Any
+    """(rules, state, rows (B,) bool, output, sizes): write the observation of rows."""
+    quality: Any
     """(rules, state, out (B, C)): write the quality of the candidates of interest evolution."""
-    turn: Callable[..., int]
-    """(rules, state, slates, response, view, last view, layout): a step with autoreset."""
+    turn: Any
+    """(rules, state, slates, output, last output, sizes): a step with autoreset; the last
+    observations of rows that ended are written to the first rows of the last output."""
 
 
 def _compile(sources: str) -> Kernels:
@@ -161,14 +164,16 @@ def _compile(sources: str) -> Kernels:
         _begin_rows(rules, state, rows)
 
     @numba.njit(cache=True)
-    def step(rules: Rules, state: State, slates: LongArray, out: Response) -> int:
+    def step(
+        rules: Rules, state: State, slates: LongArray, out: Output, sizes: Sizes, look: bool
+    ) -> int:
         _ = sources
-        return _step_rows(rules, state, slates, out)
+        return _step_rows(rules, state, slates, out, sizes, look)
 
     @numba.njit(cache=True)
-    def observe(rules: Rules, state: State, rows: BoolArray, view: View, layout: LongArray) -> None:
+    def observe(rules: Rules, state: State, rows: BoolArray, out: Output, sizes: Sizes) -> None:
         _ = sources
-        _observe_rows(rules, state, rows, view, layout)
+        _observe_rows(rules, state, rows, out, sizes)
 
     @numba.njit(cache=True)
     def quality(rules: EvolutionRules, state: State, out: DoubleArray) -> None:
@@ -177,11 +182,10 @@ def _compile(sources: str) -> Kernels:
 
     @numba.njit(cache=True)
     def turn(
-        rules: Rules, state: State, slates: LongArray, out: Response, view: View, last: View,
-        layout: LongArray,
-    ) -> int:  # fmt: skip
+        rules: Rules, state: State, slates: LongArray, out: Output, last: Output, sizes: Sizes
+    ) -> int:
         _ = sources
-        return _turn_rows(rules, state, slates, out, view, last, layout)
+        return _turn_rows(rules, state, slates, out, last, sizes)
 
     return Kernels(begin, step, observe, quality, turn)
 
@@ -190,7 +194,7 @@ def _sources() -> str:
     """Return a hash of the source of every file the loops are built from."""
     modules = (
         rng, classic_lend, classic_draws, classic_choice, classic_state, classic_loops,
-        classic_observing, *FORMULAS.values(),
+        classic_observing, classic_output, *FORMULAS.values(),
     )  # fmt: skip
     text = "".join(inspect.getsource(module) for module in modules)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -200,27 +204,37 @@ KERNELS = _compile(_sources())
 
 
 def run(name: str, rules: Rules, *arguments: Any) -> Any:  # noqa: ANN401
-    """Call a kernel by name; log one line if its first call in a process is slow to compile."""
-    kernel = getattr(KERNELS, name)
-    if (name, type(rules)) in _CALLED:
-        return kernel(rules, *arguments)
+    """Call a kernel by name; log one line if its first call in a process is slow to compile.
+
+    The types of the arguments follow from the rules, so they are looked up in the first call
+    only: numba would do it in each, which takes longer than a user's step.
+    """
+    entry = _ENTRIES.get((name, type(rules)))
+    if entry is None:
+        entry = _ENTRIES[name, type(rules)] = _entry(name, (rules, *arguments))
+    return entry(rules, *arguments)
+
+
+def _entry(name: str, arguments: tuple[Any, ...]) -> Callable[..., Any]:
+    """Return the compiled code of a kernel for arguments of these types."""
     timer = threading.Timer(_PATIENCE, _tell)
     timer.daemon = True
     timer.start()
     try:
-        result = kernel(rules, *arguments)
+        types = tuple(numba.typeof(argument) for argument in arguments)
+        compiled: Callable[..., Any] = getattr(KERNELS, name).compile(types)
     finally:
         timer.cancel()
-    _CALLED.add((name, type(rules)))
-    return result
+    return compiled
 
 
-_CALLED: set[tuple[str, type]] = set()  # kernels this process has called, by family
+_ENTRIES: dict[tuple[str, type], Callable[..., Any]] = {}
 _PATIENCE = 2.0  # seconds to compile in silence
+_TOLD: set[str] = set()
 
 
 def _tell() -> None:
     """Log the line, once. At level WARNING, so that it is seen where logging was not set up."""
-    if ("told", object) not in _CALLED:
-        _CALLED.add(("told", object))
+    if not _TOLD:
+        _TOLD.add("compiling")
         _LOG.warning("slategym: compiling a classic simulation, once; this takes some seconds")

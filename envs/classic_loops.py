@@ -57,8 +57,8 @@ def work_for(size: int) -> Work:
 def some(luck: Luck, count: int) -> Luck:
     """Return the room for the first ``count`` users of a block."""
     size = luck.clocks.shape[1] - 1
-    noise = luck.noise[: count * size]
-    return Luck(luck.clocks[:count], luck.weights[:count], luck.drift[:count], noise, luck.work)
+    quality = luck.quality[: count * size]
+    return Luck(luck.clocks[:count], luck.weights[:count], luck.drift[:count], quality, luck.work)
 
 
 @_compiled
@@ -85,13 +85,17 @@ def advance(
     """Take a step of the block of users that starts at ``first``; return how many ended."""
     rules, state, slates = lent(rules), lent(state), lent(slates)
     out, luck = lent(out), lent(luck)
-    count, ended = len(luck.clocks), 0
-    prepare(rules, state, slates, first, luck)
+    count, size, ended = len(luck.clocks), slates.shape[1], 0
+    _record(rules, state, slates, out, first, count)
+    prepare(rules, state, slates, out, first, luck)
+    clicks = out.real[0]
     for n in range(count):
         b = first + n
         slot, reward, value, left = meet(rules, state, slates[b], out, b, luck, n)
-        _record(rules, state, slates[b], out, b, slot)
-        _count(rules, state, slates[b], b, slot, value)
+        if slot >= 0:
+            clicks[b * size + slot] = 1.0
+            _remember(rules, state, b, slates[b, slot], value)
+        state.tally[b, LAST_CLICK], state.tally[b, LAST_VALUE] = (1.0 if slot >= 0 else 0.0), value
         step = state.counters[b, STEP] + _ONE
         state.counters[b, STEP] = step
         cut = not left and step >= np.uint64(rules.horizon)
@@ -108,32 +112,32 @@ def advance(
 
 @_inline
 def _record(
-    rules: Rules, state: State, slate: LongArray, out: Response, b: int, slot: int
+    rules: Rules, state: State, slates: LongArray, out: Response, first: int, count: int
 ) -> None:
-    """Write the slate, its clusters and the click to the response, and tally what was shown."""
-    clusters, tally = state.cluster[b], state.tally[b]
-    shown = MEANS + (len(tally) - MEANS) // 2
-    for i in range(len(slate)):
-        cluster = clusters[slate[i]]
-        out.real[0, b, i] = 1.0 if i == slot else 0.0
-        out.whole[0, b, i], out.whole[1, b, i] = slate[i], cluster
-        tally_document(rules, cluster, feature_of(state, b, slate[i]), tally, shown)
+    """Write slates and their clusters to the response, without a click yet; tally what is shown."""
+    size, start = slates.shape[1], first * slates.shape[1]
+    shown = MEANS + (state.tally.shape[1] - MEANS) // 2
+    flat, clicks = slates.reshape(-1), out.real[0]
+    positions, clusters = out.whole[0], out.whole[1]
+    for i in range(start, start + count * size):
+        clicks[i] = 0.0
+        positions[i] = flat[i]
+    for n in range(count):
+        cluster, tally = state.cluster[first + n], state.tally[first + n]
+        for i in range(size):
+            at = flat[start + n * size + i]
+            clusters[start + n * size + i] = cluster[at]
+            tally_document(rules, cluster[at], feature_of(state, first + n, at), tally, shown)
 
 
 @_inline
-def _count(
-    rules: Rules, state: State, slate: LongArray, b: int, slot: int, value: float
-) -> None:
-    """Tally a click, and put the document into the history in place of the oldest.
+def _remember(rules: Rules, state: State, b: int, position: int, value: float) -> None:
+    """Put a clicked document into the history in place of the oldest, and tally it.
 
     The history is a ring: the n-th click of an episode is at n modulo H.
     """
-    tally = state.tally[b]
-    tally[LAST_CLICK], tally[LAST_VALUE] = (1.0 if slot >= 0 else 0.0), value
-    if slot < 0:
-        return
-    cluster, feature = state.cluster[b, slate[slot]], feature_of(state, b, slate[slot])
-    at = oldest(state, b)
+    tally, at = state.tally[b], oldest(state, b)
+    cluster, feature = state.cluster[b, position], feature_of(state, b, position)
     state.past_cluster[b, at], state.past_value[b, at] = cluster, value
     if state.feature.shape[1] > 0:
         state.past_feature[b, at] = feature

@@ -3,7 +3,7 @@
 import numba
 import numpy as np
 
-from slategym.envs.arrays import FloatArray, LongArray
+from slategym.envs.arrays import FloatArray, IntArray
 from slategym.envs.classic_constants import N_TOPICS
 from slategym.envs.classic_dispatch import progress, put_document, put_user
 from slategym.envs.classic_lend import lent
@@ -20,62 +20,38 @@ from slategym.envs.classic_state import (
     Blocks,
     Rules,
     State,
-    View,
 )
 
 _inline = numba.njit(forceinline=True, error_model="numpy")
 _compiled = numba.njit(error_model="numpy")
 
 
-@_inline
-def blocks_of(state: State, view: View, layout: LongArray) -> Blocks:
-    """Return the blocks of a view's buffer, with their shapes.
-
-    Args:
-        state: gives B, C and H.
-        view: the buffers.
-        layout: widths of user, document and context, and the slate size.
-    """
-    batch, past, count = len(state.counters), state.past_value.shape[1], state.cluster.shape[1]
-    width = 0 if len(view.ids) > 0 else layout[1]
-    a = layout[0] * batch
-    b = a + width * past * batch
-    c = b + width * count * batch
-    d = c + 3 * past * batch
-    return Blocks(
-        view.real[:a].reshape(batch, layout[0]),
-        view.real[a:b].reshape(batch, past, width),
-        view.real[b:c].reshape(batch, count, width),
-        view.real[c:d].reshape(batch, past, 3),
-        view.real[d:].reshape(batch, layout[2]),
-        view.ids.reshape(-1, count),
-        view.past_ids.reshape(-1, past),
-    )
-
-
 @_compiled
 def observe(
-    rules: Rules, state: State, first: int, count: int, out: Blocks, slate_size: int
+    rules: Rules, state: State, first: int, count: int, out: Blocks, at: int, slate_size: int
 ) -> None:
-    """Write what is observed of ``count`` users, from ``first`` on."""
+    """Write what is observed of ``count`` users, from ``first`` on, to rows from ``at`` on."""
     rules, state, out = lent(rules), lent(state), lent(out)
     ids = len(out.ids) > 0
-    for b in range(first, first + count):
-        put_user(rules, state.user[b], out.user[b])
+    for n in range(count):
+        b, row = first + n, at + n
+        put_user(rules, state.user[b], out.user[row])
         if ids:
-            _put_ids(state, b, out)
+            _put_ids(state, b, out.past_ids[row], out.ids[row])
         else:
-            _put_documents(rules, state, b, out)
-        _put_feedback(state, b, out.feedback[b])
-        _put_context(rules, state, b, slate_size, out.context[b])
+            _put_documents(rules, state, b, out.history[row], out.candidates[row])
+        _put_feedback(state, b, out.feedback[row])
+        _put_context(rules, state, b, slate_size, out.context[row])
 
 
 @_inline
-def _put_documents(rules: Rules, state: State, b: int, out: Blocks) -> None:
+def _put_documents(
+    rules: Rules, state: State, b: int, history: FloatArray, candidates: FloatArray
+) -> None:
     """Write the history, zero where nothing was clicked yet, and the candidates."""
     past, at = state.past_value.shape[1], oldest(state, b)
     for h in range(past):
-        row = out.history[b, h]
+        row = history[h]
         if state.past_value[b, at] >= 0.0:
             put_document(rules, state.past_cluster[b, at], state.past_feature[b, at], row)
         else:
@@ -83,19 +59,19 @@ def _put_documents(rules: Rules, state: State, b: int, out: Blocks) -> None:
                 row[d] = 0.0
         at = at + 1 if at + 1 < past else 0
     for c in range(state.cluster.shape[1]):
-        put_document(rules, state.cluster[b, c], feature_of(state, b, c), out.candidates[b, c])
+        put_document(rules, state.cluster[b, c], feature_of(state, b, c), candidates[c])
 
 
 @_inline
-def _put_ids(state: State, b: int, out: Blocks) -> None:
+def _put_ids(state: State, b: int, history: IntArray, candidates: IntArray) -> None:
     """Write history and candidates as cluster numbers; the number of clusters is padding."""
     past, at = state.past_value.shape[1], oldest(state, b)
     for h in range(past):
         seen = state.past_value[b, at] >= 0.0
-        out.past_ids[b, h] = state.past_cluster[b, at] if seen else N_TOPICS
+        history[h] = state.past_cluster[b, at] if seen else N_TOPICS
         at = at + 1 if at + 1 < past else 0
     for c in range(state.cluster.shape[1]):
-        out.ids[b, c] = state.cluster[b, c]
+        candidates[c] = state.cluster[b, c]
 
 
 @_inline

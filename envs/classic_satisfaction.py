@@ -93,7 +93,12 @@ def exposure_after(
 
 @_compiled
 def prepare(
-    rules: SatisfactionRules, state: State, slates: LongArray, first: int, luck: Luck
+    rules: SatisfactionRules,
+    state: State,
+    slates: LongArray,
+    out: Response,
+    first: int,
+    luck: Luck,
 ) -> None:
     """Draw what chance decides for a block of users, and what follows for all of them at once.
 
@@ -108,7 +113,11 @@ def prepare(
         number = _bits(at, ENGAGEMENT, 0)
         a[2 * n], a[2 * n + 1] = uniform_from(number >> _S32), uniform_from(number & _LOWER)
     normals(a[: 2 * count], b[: 2 * count], c, luck.work.index)
+    shown, size = out.real[2], slates.shape[1]
     for n in range(count):
+        for i in range(size):
+            shown[(first + n) * size + i] = state.feature[first + n, slates[first + n, i]]
+            out.real[1, (first + n) * size + i] = 0.0
         user, clickbait = state.user[first + n], state.feature[first + n, slates[first + n, 0]]
         a[n] = engagement_location(rules, clickbait, user[SATISFACTION])
         a[n] += engagement_scale(rules, clickbait) * b[2 * n]
@@ -138,11 +147,8 @@ def meet(
     user = state.user[b]
     user[NPE], user[SATISFACTION] = luck.work.real[2, n], luck.work.real[3, n]
     user[LEFT] -= 1.0
-    for i in range(len(slate)):
-        out.real[1, b, i] = 0.0
-        out.real[2, b, i] = state.feature[b, slate[i]]
     engagement = luck.work.real[1, n]
-    out.real[1, b, 0] = min(engagement, MOST_ENGAGEMENT)
+    out.real[1, b * len(slate)] = min(engagement, MOST_ENGAGEMENT)
     value = min(max(luck.work.real[0, n] / _LOG_MOST, 0.0), 1.0)
     return 0, engagement, value, user[LEFT] <= 0.0
 

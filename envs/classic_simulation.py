@@ -11,7 +11,10 @@ from slategym.envs.classic_buffers import Pool
 from slategym.envs.classic_constants import N_TOPICS
 from slategym.envs.classic_family import FAMILY, Family
 from slategym.envs.classic_kernels import BAD_POSITION, run
-from slategym.envs.classic_state import EPISODE, SEED, STREAM, Response, View, new_state
+from slategym.envs.classic_late import LateObservation
+from slategym.envs.classic_one import OneCut
+from slategym.envs.classic_output import blocks_of, real_widths, response_of, whole_widths
+from slategym.envs.classic_state import EPISODE, SEED, STREAM, Output, Response, new_state
 from slategym.envs.classic_variant import ClassicVariant
 from slategym.envs.classic_view import slate_view
 from slategym.envs.protocol import Step, out_of_range, positions, restore
@@ -19,6 +22,7 @@ from slategym.envs.render_view import SlateView, as_text
 
 Observation = dict[str, AnyArray]
 StepResult = tuple[Observation, FloatArray, BoolArray, BoolArray, dict[str, Any]]
+OneResult = tuple[Observation, float, bool, bool, dict[str, Any]]
 
 
 class ClassicSimulation:
@@ -28,24 +32,23 @@ class ClassicSimulation:
         self.variant = variant
         self.batch = batch
         self.family: Family = FAMILY[variant.family]
-        self.rules = self.family.rules(variant.constants)
         constants = variant.constants
-        self.ids = constants.observation == "ids"
-        self.state = new_state(batch, self.family.sizes(constants))
-        self.layout = self.family.layout(constants)
+        self.rules = self.family.rules(constants)
+        self.state = new_state(batch, self.family.columns(constants))
+        self.sizes = self.family.sizes(constants, batch)
         self.observation_space = self.family.observation_space(constants)
         count, size = constants.num_candidates, constants.slate_size
         self.action_space: spaces.Space[Any] = (
             spaces.Discrete(count) if size == 1 else spaces.MultiDiscrete([count] * size)
         )
-        self._past = constants.history_length
-        user, document, context = self.layout[:3].tolist()
-        documents = 0 if self.ids else document
-        widths = [user, documents * self._past, documents * count, 3 * self._past, context]
-        self._pool, self._finals = Pool(widths, batch), Pool(widths, batch)
-        self._no_ids = np.empty(0, dtype=np.int32)
+        real = batch * sum(real_widths(self.sizes))
+        self._whole = batch * sum(whole_widths(self.sizes))
+        self._pool = Pool(real)
+        # Room for the last observations of rows that end; of its pages only the first are used.
+        self._finals = self._output(np.empty(real, dtype=np.float32))
+        self._cut = OneCut(self.family, self.sizes)
         self._all = np.ones(batch, dtype=np.bool_)
-        self._last: Response | None = None
+        self._last: Output | None = None
 
     @property
     def item_vectors(self) -> FloatArray:
@@ -62,7 +65,7 @@ class ClassicSimulation:
     def next_episode(self, rows: BoolArray) -> None:
         """Start the next episode of the same user streams in ``rows`` (B,)."""
         self.state.counters[rows, EPISODE] += np.uint64(1)
-        run("begin", self.rules, self.state, rows)
+        run("begin", self.rules, self.state, np.ascontiguousarray(rows, dtype=np.bool_))
 
     def step(self, actions: AnyArray) -> Step:
         """Show slates: ``actions`` (B, K) holds candidate positions, which may repeat.
@@ -71,57 +74,51 @@ class ClassicSimulation:
             UsageError: the actions have another shape, kind or range; nothing has changed then.
         """
         slates = positions(actions, self.batch, self.variant.slate_size)
-        out = self._response()
-        if run("step", self.rules, self.state, slates, out) == BAD_POSITION:
-            raise out_of_range(slates, self.variant.num_candidates)
-        self._last = out
-        return Step(out.reward[0], out.ended[0], out.ended[1], self._info(out))
+        out = self._output(self._pool.take())
+        self._take_step(slates, out, look=False)
+        response = response_of(out, self.sizes)
+        return Step(response.reward[0], response.ended[0], response.ended[1], self._info(response))
 
     def turn(self, actions: AnyArray, privileged: bool) -> StepResult:
         """Return what `SlateVectorEnv.step` returns: step, autoreset, observation in one pass."""
         slates = positions(actions, self.batch, self.variant.slate_size)
         if privileged:
             return self._turn_in_parts(slates)
-        out, last = self._response(), self._finals.take_zero()
-        view, observation = self._observation(self._pool.take())
-        last_view, final = self._observation(last, zero=True)
-        ended = run(
-            "turn", self.rules, self.state, slates, out, view, last_view, self.layout
-        )  # fmt: skip
+        out = self._output(self._pool.take())
+        ended = run("turn", self.rules, self.state, slates, out, self._finals, self.sizes)
         if ended == BAD_POSITION:
             raise out_of_range(slates, self.variant.num_candidates)
         self._last = out
-        info = self._info(out)
-        done = out.ended[0] | out.ended[1]
-        self._finals.written(last, np.flatnonzero(done))
+        response = response_of(out, self.sizes)
+        info = self._info(response)
+        terminated, truncated = response.ended
         if ended:
+            done = terminated | truncated
             info["final_info"] = dict(info)
-            info["final_obs"], info["_final_obs"] = final, done
+            info["final_obs"], info["_final_obs"] = self._final_observation(done, ended), done
             info["_final_info"] = done.copy()
-        return observation, out.reward[0], out.ended[0], out.ended[1], info
+        return self._by_key(out), response.reward[0], terminated, truncated, info
 
-    def _turn_in_parts(self, slates: LongArray) -> StepResult:
-        """Step, autoreset and observe one after the other, with what an oracle may know."""
-        reward, terminated, truncated, info = self.step(slates)
-        done = terminated | truncated
-        info["privileged"] = self.privileged()
-        if done.any():
-            info["final_info"] = dict(info)
-            info["final_obs"], info["_final_obs"] = self.observe(done), done
-            info["_final_info"] = done.copy()
-            self.next_episode(done)
-            info["privileged"] = self.privileged()
-        return self.observe(), reward, terminated, truncated, info
+    def turn_one(self, action: AnyArray | int, privileged: bool) -> OneResult:
+        """Return what `SlateEnv.step` returns, of a batch of one: no autoreset, no axis B."""
+        slate = positions(np.asarray(action)[None], 1, self.variant.slate_size)
+        out = self._output(np.empty(self._pool.size, dtype=np.float32))
+        self._take_step(slate, out, look=True)
+        info = self._cut.info(out)
+        if privileged:
+            info["privileged"] = {key: value[0] for key, value in self.privileged().items()}
+        terminated, truncated = out.ended.tolist()
+        return self._cut.observation(out), float(out.real[-2]), terminated, truncated, info
 
-    def observe(self, rows: BoolArray | None = None) -> dict[str, AnyArray]:
+    def observe(self, rows: BoolArray | None = None) -> Observation:
         """Return the observation of the rows (the others are zero), by key."""
         if rows is None:
-            rows, real = self._all, self._pool.take()
+            rows, out = self._all, self._output(self._pool.take())
         else:
-            real = np.zeros(self._pool.size, dtype=np.float32)
-        view, observation = self._observation(real, zero=True)
-        run("observe", self.rules, self.state, rows, view, self.layout)
-        return observation
+            rows = np.ascontiguousarray(rows, dtype=np.bool_)
+            out = self._output(np.zeros(self._pool.size, dtype=np.float32), zero=True)
+        run("observe", self.rules, self.state, rows, out, self.sizes)
+        return self._by_key(out)
 
     def privileged(self, quality: bool = True) -> dict[str, AnyArray]:
         """Return what only an oracle may know of the users and of the next candidates.
@@ -161,46 +158,74 @@ class ClassicSimulation:
 
     def slate_view(self, row: int) -> SlateView:
         """Return the last slate of a row, ready to be written or drawn."""
-        return slate_view(self.family, self.variant, self.state, self._last, row)
+        last = None if self._last is None else response_of(self._last, self.sizes)
+        return slate_view(self.family, self.variant, self.state, last, row)
 
-    def _response(self) -> Response:
-        """Return fresh arrays for one step."""
-        batch, size = self.batch, self.variant.slate_size
-        return Response(
-            real=np.empty((len(self.family.names), batch, size), dtype=np.float32),
-            whole=np.empty((2, batch, size), dtype=np.int32),
-            reward=np.empty((2, batch), dtype=np.float32),
-            ended=np.empty((2, batch), dtype=np.bool_),
-        )
+    def _take_step(self, slates: LongArray, out: Output, *, look: bool) -> None:
+        """Take a step in every row, and observe if asked to."""
+        if run("step", self.rules, self.state, slates, out, self.sizes, look) == BAD_POSITION:
+            raise out_of_range(slates, self.variant.num_candidates)
+        self._last = out
 
-    def _info(self, out: Response) -> dict[str, Any]:
+    def _turn_in_parts(self, slates: LongArray) -> StepResult:
+        """Step, autoreset and observe one after the other, with what an oracle may know."""
+        reward, terminated, truncated, info = self.step(slates)
+        done = terminated | truncated
+        info["privileged"] = self.privileged()
+        if done.any():
+            info["final_info"] = dict(info)
+            info["final_obs"], info["_final_obs"] = self.observe(done), done
+            info["_final_info"] = done.copy()
+            self.next_episode(done)
+            info["privileged"] = self.privileged()
+        return self.observe(), reward, terminated, truncated, info
+
+    def _output(self, real: FloatArray, *, zero: bool = False) -> Output:
+        """Return buffers for one step, the given one among them."""
+        make = np.zeros if zero else np.empty
+        whole = make(self._whole, dtype=np.int32)
+        return Output(real, whole, np.empty(2 * self.batch, dtype=np.bool_))
+
+    def _final_observation(self, done: BoolArray, count: int) -> LateObservation:
+        """Return the last observations of rows that ended, which lie in the first rows."""
+        rows = np.flatnonzero(done)
+        last = {key: block[:count].copy() for key, block in self._by_key(self._finals).items()}
+
+        def make() -> Observation:
+            made = {}
+            for key, block in last.items():
+                made[key] = np.zeros((self.batch, *block.shape[1:]), dtype=block.dtype)
+                made[key][rows] = block
+            return made
+
+        return LateObservation(make)
+
+    def _info(self, response: Response) -> dict[str, Any]:
         """Return what a step's info tells of the response."""
-        response: dict[str, AnyArray] = dict(zip(self.family.names, out.real, strict=True))
+        shape = (-1, self.batch, self.variant.slate_size)
+        real, (slate, cluster) = response.real.reshape(shape), response.whole.reshape(shape)
+        told: dict[str, AnyArray] = dict(zip(self.family.names, real, strict=True))
         if self.family.has_clusters:
-            response["cluster_id"] = out.whole[1]
+            told["cluster_id"] = cluster
         return {
-            "response": response,
-            "slate": out.whole[0],
-            "reward_terms": {self.family.reward_term: out.reward[1]},
+            "response": told,
+            "slate": slate,
+            "reward_terms": {self.family.reward_term: response.reward[1]},
         }
 
-    def _observation(self, real: FloatArray, *, zero: bool = False) -> tuple[View, Observation]:
-        """Return a buffer as the kernels and as a caller see it; ids are added in ids mode."""
-        blocks = self._pool.blocks(real)
-        if not self.ids:
-            user, history, candidates, feedback, context = blocks
-            view = View(real, self._no_ids, self._no_ids)
+    def _by_key(self, out: Output) -> Observation:
+        """Return the observation in the buffers by key; flat in features mode."""
+        blocks, batch = blocks_of(out, self.sizes), self.batch
+        if self.sizes.ids:
+            history, candidates, feedback = blocks.past_ids, blocks.ids, blocks.feedback
         else:
-            user, feedback, context = blocks
-            make, count = np.zeros if zero else np.empty, self.variant.num_candidates
-            candidates = make((self.batch, count), dtype=np.int32)
-            history = make((self.batch, self._past), dtype=np.int32)
-            feedback = feedback.reshape(self.batch, self._past, 3)
-            view = View(real, candidates.reshape(-1), history.reshape(-1))
-        return view, {
-            "user": user,
+            history = blocks.history.reshape(batch, -1)
+            candidates = blocks.candidates.reshape(batch, -1)
+            feedback = blocks.feedback.reshape(batch, -1)
+        return {
+            "user": blocks.user,
             "history": history,
             "history_feedback": feedback,
             "candidates": candidates,
-            "context": context,
+            "context": blocks.context,
         }

@@ -37,11 +37,42 @@ class State(NamedTuple):
     past_value: FloatArray  # (B, H) in [0, 1]; -1 where nothing was clicked yet
 
 
-class Response(NamedTuple):
-    """What B users did in one step; made anew for each step and handed out."""
+class Sizes(NamedTuple):
+    """The sizes of everything that B users need, by the letters of `slategym.envs.arrays`."""
 
-    real: FloatArray  # (R, B, K) click, then the family's quantities, in the order of its names
-    whole: IntArray  # (2, B, K) slate positions, clusters
+    batch: int
+    """B."""
+    count: int
+    """C, candidates."""
+    slate: int
+    """K."""
+    past: int
+    """H, places of the history."""
+    seen: int
+    """Du, entries of ``user`` in the observation."""
+    document: int
+    """D, entries of a document in the observation; 0 in ids mode."""
+    context: int
+    """X, entries of the context."""
+    quantities: int
+    """R, quantities of a response."""
+    ids: bool
+    """Whether documents are observed as cluster numbers."""
+
+
+class Output(NamedTuple):
+    """Everything that one step hands out, in three flat buffers; `slategym.envs.classic_output`."""
+
+    real: FloatArray
+    whole: IntArray
+    ended: BoolArray
+
+
+class Response(NamedTuple):
+    """What B users did in one step; a place of a slate is at b K + i."""
+
+    real: FloatArray  # (R, B * K) click, then the family's quantities, in the order of its names
+    whole: IntArray  # (2, B * K) slate positions, clusters
     reward: FloatArray  # (2, B) the reward, and its only term
     ended: BoolArray  # (2, B) terminated, truncated
 
@@ -62,28 +93,20 @@ class Luck(NamedTuple):
     clocks: DoubleArray  # (N, K + 1) uniform numbers, from which the clocks of a race are made
     weights: DoubleArray  # (N, K + 1) see `slategym.envs.classic_choice.weigh`
     drift: DoubleArray  # (N,) uniform number: whether a click raises or lowers the interest
-    noise: DoubleArray  # (N * K,) standard normal, of each place of each slate
+    quality: DoubleArray  # (N * K,) of each place of each slate, in evolution
     work: Work
 
 
-class View(NamedTuple):
-    """An observation of B users: one flat buffer, block by block as in `Blocks`."""
-
-    real: FloatArray  # (B * (Du + H D + C D + 3 H + X),)
-    ids: IntArray  # (B * C,) candidates in ids mode, else (0,)
-    past_ids: IntArray  # (B * H,) history in ids mode, else (0,)
-
-
 class Blocks(NamedTuple):
-    """The same with shapes; D is 0 in ids mode, and the ids have no rows otherwise."""
+    """What is observed of B users; D is 0 in ids mode, and the ids have no rows otherwise."""
 
     user: FloatArray  # (B, Du)
     history: FloatArray  # (B, H, D)
     candidates: FloatArray  # (B, C, D)
     feedback: FloatArray  # (B, H, 3)
     context: FloatArray  # (B, X)
-    ids: IntArray  # (B, C)
     past_ids: IntArray  # (B, H)
+    ids: IntArray  # (B, C)
 
 
 class EvolutionRules(NamedTuple):

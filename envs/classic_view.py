@@ -25,7 +25,10 @@ def slate_view(
     if response is None:
         return SlateView(heading)
     terminated, truncated = bool(response.ended[0, row]), bool(response.ended[1, row])
-    cards = tuple(_card(family, response, row, place) for place in range(variant.slate_size))
+    cards = tuple(
+        _card(family, response, row * variant.slate_size + place)
+        for place in range(variant.slate_size)
+    )
     reward = float(response.reward[0, row])
     step = int(counters[STEP])
     return SlateView(
@@ -39,12 +42,12 @@ def slate_view(
     )
 
 
-def _card(family: Family, response: Response, row: int, place: int) -> Card:
+def _card(family: Family, response: Response, place: int) -> Card:
     """Return one place of the slate."""
-    known = {name: float(response.real[i, row, place]) for i, name in enumerate(family.names)}
-    cluster = int(response.whole[1, row, place])
+    known = {name: float(response.real[i, place]) for i, name in enumerate(family.names)}
+    cluster = int(response.whole[1, place])
     taken = known.pop("click") > 0
-    position = int(response.whole[0, row, place])
+    position = int(response.whole[0, place])
     if not family.has_clusters:
         clickbait = known["clickbait"]
         return Card(
