@@ -33,7 +33,7 @@ POLICIES = (
     "oracle-reward",
     "oracle-planner",
 )
-MYOPIC = "oracle-reward"
+MYOPIC, PLANNER = "oracle-reward", "oracle-planner"
 # Apart from the seeds that weights were tuned on.
 EVALUATION_SEED = 90_001
 
@@ -71,6 +71,7 @@ def compare(
     policies: Sequence[str] = POLICIES,
     users: int = 512,
     seed: int = EVALUATION_SEED,
+    weights: dict[str, float] | None = None,
 ) -> list[Row]:
     """Return a row for each policy, all with the same users and luck.
 
@@ -80,10 +81,12 @@ def compare(
         policies: names of `slategym.agents.policy.POLICIES`; the myopic oracle is always played.
         users: B.
         seed: of the users.
+        weights: of the planner, in place of those in `slategym.agents.planner_weights`.
     """
     played, seconds = {}, {}
     for name in dict.fromkeys((MYOPIC, *policies)):
-        policy = make_policy(name, world, variant.slate_size)
+        options = {"weights": weights} if name == PLANNER and weights is not None else {}
+        policy = make_policy(name, world, variant.slate_size, **options)
         start = time.process_time()
         played[name] = play(policy, world, variant, users=users, seed=seed)
         seconds[name] = time.process_time() - start
@@ -100,6 +103,16 @@ def compare(
         )
         for name in policies
     ]
+
+
+def tuned(world: World, variant: Variant) -> dict[str, float]:
+    """Return weights of the planner for one world, found on users apart from those evaluated."""
+    from slategym.agents.planner_weights import WEIGHTS
+    from slategym.benchmarks.planning_search import search
+
+    return search(
+        [world], variant, users=32, generations=8, start=WEIGHTS.get(variant.id), spread=0.7
+    )
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -129,6 +142,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--world", type=Path, help="a WORLD folder; the variant's own if absent")
     parser.add_argument("--users", type=int, default=512)
     parser.add_argument("--seed", type=int, default=EVALUATION_SEED)
+    parser.add_argument(
+        "--tune",
+        action="store_true",
+        help="find the planner's weights on this world first: minutes",
+    )
     given: Any = parser.parse_args(arguments)
     known = list_variants()
     domains = [f"slategym/{name}-v0" for name in DOMAINS]
@@ -138,7 +156,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         world = as_world(given.world if given.world is not None else variant.world)
         sys.stdout.write(f"\n{name}, world {world.info.name}, {given.users} users, ")
         sys.stdout.write(f"seed {given.seed}\n\n")
-        sys.stdout.write(table(compare(world, variant, users=given.users, seed=given.seed)))
+        weights = tuned(world, variant) if given.tune else None
+        rows = compare(world, variant, users=given.users, seed=given.seed, weights=weights)
+        sys.stdout.write(table(rows))
 
 
 if __name__ == "__main__":

@@ -34,9 +34,7 @@ register_variant(
             Rating(),
             Like(like_intercept=-1.5, like_clickbait=2.0),
             InterestDrift(interest_drift=0.02),
-            Satiation(
-                satiation_weight=0.8, satiation_decay=0.9, consume_gain=0.5, expose_gain=0.0
-            ),
+            Satiation(satiation_weight=0.8, satiation_decay=0.9, consume_gain=0.5, expose_gain=0.0),
             # Clickbait has a spread of about 0.17: one such step wins a third of a logit now and
             # costs what a third of a video unwatched would.
             Satisfaction(
