@@ -85,7 +85,9 @@ def compare(
     """
     played, seconds = {}, {}
     for name in dict.fromkeys((MYOPIC, *policies)):
-        options = {"weights": weights} if name == PLANNER and weights is not None else {}
+        options: dict[str, Any] = {}
+        if name == PLANNER and weights is not None:
+            options = {"variant": variant, "weights": weights}
         policy = make_policy(name, world, variant.slate_size, **options)
         start = time.process_time()
         played[name] = play(policy, world, variant, users=users, seed=seed)

@@ -63,6 +63,14 @@ def test_gaps_are_paired_differences_to_the_myopic_oracle(world: World) -> None:
     assert len(text.splitlines()) == 4
 
 
+def test_weights_of_ones_own_take_the_place_of_the_tuned_ones(world: World) -> None:
+    variant = get_variant("slategym/Video-v0")
+    (own,) = compare(world, variant, policies=("oracle-planner",), users=32, weights={"bait": 0.0})
+    (tuned,) = compare(world, variant, policies=("oracle-planner",), users=32)
+    assert own.gap.estimate == 0.0
+    assert tuned.gap.estimate != 0.0
+
+
 def test_the_command_prints_a_table(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
