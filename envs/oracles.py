@@ -72,7 +72,7 @@ def _price(variant: ClassicVariant) -> float:
     """Return what a minute of the budget is worth in a task."""
     constants = variant.constants
     assert isinstance(constants, EvolutionConstants)
-    return price_of_time(constants, lambda policy: play(variant, policy, users=1024, seed=1).mean)
+    return price_of_time(constants, lambda policy: play(variant, policy, users=512, seed=1).mean)
 
 
 _EVOLUTION: dict[str, Callable[[Any], Oracle]] = {
