@@ -30,15 +30,16 @@ SHOP = Variant(
         LogitChoice(),
         # The share of a product page that is looked at: the dwell of an item viewed.
         Watch(watch_clickbait=1.0, watch_satiation=0.0),
-        # At taste and need zero one view in four fills the cart, one cart in two is paid.
+        # At taste and need zero, and the median price, one view in five fills the cart; with a full
+        # wallet about half of what is in the cart is paid.
         Purchase(
-            cart_intercept=-1.2,
+            cart_intercept=-1.5,
             cart_scale=0.6,
             buy_intercept=-1.0,
             buy_scale=0.4,
             need_pull=2.0,
             price_weight=0.8,
-            wallet_median=3.0,
+            wallet_median=5.0,
             wallet_spread=0.5,
         ),
         Needs(
@@ -60,20 +61,20 @@ SHOP = Variant(
         ),
         # Clickbait is hype here: much bought and little liked draws views, and costs trust.
         Satisfaction(
-            clickbait_pull=2.0,
-            clickbait_debt=1.5,
+            clickbait_pull=2.5,
+            clickbait_debt=2.0,
             watch_credit=1.0,
             watch_expected=0.75,
             satisfaction_memory=0.97,
             satisfaction_sensitivity=0.5,
             satisfaction_weight=0.3,
         ),
-        # At S = 1/2 the next visit is six days away and one in twenty is the last.
+        # At S = 1/2 the next visit is a week away and one in twenty is the last.
         Returning(
             days=60.0,
             gap_min=1.0,
-            gap_mean=5.0,
-            gap_sensitivity=1.2,
+            gap_mean=6.0,
+            gap_sensitivity=1.5,
             churn_intercept=-3.0,
             churn_sensitivity=2.5,
             rest_per_day=0.3,
