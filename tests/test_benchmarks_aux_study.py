@@ -16,8 +16,10 @@ from slategym.benchmarks.aux_summary import (
     markdown,
     summarise,
 )
-from slategym.benchmarks.throughput import env_steps_per_second
+from slategym.benchmarks.throughput import table
+from slategym.benchmarks.throughput_world import Row, floor_seconds, step_rate, user_bytes
 from slategym.envs.tiny import tiny_world
+from slategym.envs.vector import SlateVectorEnv
 from slategym.errors import UsageError
 
 
@@ -173,6 +175,16 @@ def test_a_wrong_call_ends_in_one_line(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_throughput_counts_user_steps() -> None:
-    world = tiny_world()
-    one, many = (env_steps_per_second(world, batch, seconds=0.1) for batch in (1, 64))
+    envs = [SlateVectorEnv(batch, observation="ids") for batch in (1, 64)]
+    one, many = (step_rate(env, seconds=0.1, tries=1) for env in envs)
     assert many > 3 * one, "the call itself is the cost of a batch of one"
+    assert 0 < floor_seconds(envs[1]) * many < 1, "nothing is faster than its floor"
+    apart, history = user_bytes(envs[1])
+    assert 0 < apart < 1024
+    assert history == 10 * 8  # ten places of four bytes of item and four of value
+
+
+def test_the_table_leaves_out_what_was_not_compared() -> None:
+    text = table([Row("a", 1234567.0), Row("b", 10.0, 1500.4, 0.25, "note")])
+    assert "| a | 1,234,567 |  |  |  |" in text
+    assert "| b | 10 | 1,500 | 0.25 | note |" in text
