@@ -87,9 +87,7 @@ class ObservationFeatures(nn.Module):
     taste_precision: torch.Tensor
     taste_std: torch.Tensor
 
-    def __init__(
-        self, tables: PublicTables, profile: int, extras: "Extras | None" = None
-    ) -> None:
+    def __init__(self, tables: PublicTables, profile: int, extras: "Extras | None" = None) -> None:
         super().__init__()
         self.tables = tables
         self.extras = extras or Extras()

@@ -38,7 +38,9 @@ class Tally:
         self.steps = 0
         self._returns, self._length, self._sessions = np.zeros((3, users))
 
-    def add(self, reward: FloatArray, ended: npt.NDArray[np.bool_], info: Any) -> None:  # noqa: ANN401
+    def add(
+        self, reward: npt.NDArray[Any], ended: npt.NDArray[np.bool_], info: dict[str, Any]
+    ) -> None:
         """Take in one step."""
         self._returns += self.alive * reward
         self._length += self.alive
