@@ -61,7 +61,10 @@ def recsim_rates(python: Path, *, seconds: float = 1.5) -> dict[str, float]:
     """
     try:
         run = subprocess.run(
-            [str(python), "-I", "-c", _RECSIM, str(seconds)], capture_output=True, text=True, check=True
+            [str(python), "-I", "-c", _RECSIM, str(seconds)],
+            capture_output=True,
+            text=True,
+            check=True,
         )
     except OSError as error:
         raise UsageError(f"--recsim {python}: {error.strerror or error}.") from None
