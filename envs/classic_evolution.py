@@ -10,7 +10,7 @@ import numba
 import numpy as np
 
 from slategym.envs import rng
-from slategym.envs.arrays import AnyArray, DoubleArray, FloatArray, KeyArray
+from slategym.envs.arrays import DoubleArray, FloatArray, KeyArray
 from slategym.envs.classic_choice import again, lone_score, race, speeds_from, weigh
 from slategym.envs.classic_constants import N_TOPICS
 from slategym.envs.classic_draws import (
