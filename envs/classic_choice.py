@@ -1,9 +1,8 @@
 """How a user of a classic chooses from a slate: RecSim's four choice models."""
 
 import numba
-import numpy as np
 
-from slategym.envs.arrays import DoubleArray, KeyArray
+from slategym.envs.arrays import DoubleArray, LongArray
 from slategym.envs.classic_constants import CHOICE_MODELS
 from slategym.envs.classic_draws import exp, log
 
@@ -84,11 +83,11 @@ def lone_score(
 
 
 @numba.njit(forceinline=True, error_model="numpy")
-def again(slate: KeyArray, place: int) -> np.uint64:
+def again(slate: LongArray, place: int) -> int:
     """Return how often the document of a place was shown before it in the slate."""
-    count = np.uint64(0)
+    count = 0
     for j in range(place):
-        count += np.uint64(slate[j] == slate[place])
+        count += slate[j] == slate[place]
     return count
 
 

@@ -11,7 +11,7 @@ import numba
 import numpy as np
 
 from slategym.envs import rng
-from slategym.envs.arrays import DoubleArray, KeyArray, LongArray
+from slategym.envs.arrays import DoubleArray, LongArray
 
 # What a draw is for; numbers from 64 on belong to the classics. One is never reused.
 INTEREST, CLUSTER, SHOWN, NOTHING = 64, 65, 66, 67
@@ -21,9 +21,8 @@ EXPOSURE, CLICKBAIT, ENGAGEMENT = 72, 73, 74
 # The episode of candidates that stay for ever. Its counter, plus one, is zero: no episode's is.
 NO_EPISODE = np.uint64(2**64 - 1)
 
-_mix = rng.mix
-_S9, _S32, _S40, _S52 = (np.uint64(s) for s in (9, 32, 40, 52))
-_ONE, _GOLDEN = np.uint64(1), rng._GOLDEN  # noqa: SLF001
+_bits = rng.bits
+_S9, _S32, _S52 = (np.uint64(s) for s in (9, 32, 52))
 _LOWER = np.uint64(2**32 - 1)
 
 # exp: Cody and Waite (1980): x = k ln 2 + r, |r| <= ln(2) / 2, ln 2 in two parts (fdlibm's).
@@ -36,18 +35,14 @@ _TAYLOR = tuple(1.0 / math.factorial(n) for n in range(14))  # beyond: below 1e-
 # natural logarithm: fdlibm's e_log.c, as in slategym.envs.rng, but free of branches.
 _SQRT_2 = 1.4142135623730951
 _MANTISSA, _EXPONENT_0 = np.uint64(2**52 - 1), np.uint64(1023 << 52)
-_INTEGER_0 = np.uint64(0x433 << 52)  # 2^52
 _INTEGER, _INTEGER_VALUE = np.uint64(0x433 << 52), 2.0**52 + 1023.0  # 2^52 + n, as bits
 
-# normal quantile: AS 241, PPND7: the rational functions of the centre, and of the tails.
-_CENTRE_NUM = (3.3871327179, 50.434271938, 159.29113202, 59.109374720)
-_CENTRE_DEN = (17.895169469, 78.757757664, 67.187563600)
-_TAIL_NUM = (1.4234372777, 2.7568153900, 1.3067284816, 0.17023821103)
-_TAIL_DEN = (0.73700164250, 0.12021132975)
-
 _inline: Callable[..., Callable[..., float]] = numba.njit(forceinline=True, error_model="numpy")
-# The formula is stated once, there.
+# The formulas are stated once, there.
 _series = _inline(rng._log_series)  # noqa: SLF001
+_ratio = _inline(rng._ratio)  # noqa: SLF001
+_CENTRE_NUM, _CENTRE_DEN = rng._CENTRE_NUM, rng._CENTRE_DEN  # noqa: SLF001
+_MIDDLE_NUM, _MIDDLE_DEN = rng._MIDDLE_NUM, rng._MIDDLE_DEN  # noqa: SLF001
 
 
 @_inline
@@ -85,64 +80,35 @@ def log(x: float) -> float:
 
 
 @_inline
-def counter(at: np.uint64, purpose: int, index: int) -> np.uint64:
-    """Return the number whose mix is `slategym.envs.rng.bits`."""
-    return at + ((np.uint64(purpose) << _S40) + np.uint64(index) + _ONE) * _GOLDEN
+def half(at: np.uint64, purpose: int, index: int) -> np.uint64:
+    """Return 32 random bits: draw ``index // 2``, its upper half for even indices."""
+    number = _bits(at, purpose, index >> 1)
+    return number & _LOWER if index & 1 else number >> _S32
 
 
 @_inline
-def mix_all(numbers: KeyArray) -> None:
-    """Turn counters into random bits, in place; a loop of vector instructions."""
-    for i in range(len(numbers)):
-        numbers[i] = _mix(numbers[i])
-
-
-@_inline
-def upper(number: np.uint64) -> np.uint64:
-    """Return the upper 32 bits."""
-    return number >> _S32
-
-
-@_inline
-def lower(number: np.uint64) -> np.uint64:
-    """Return the lower 32 bits."""
-    return number & _LOWER
-
-
-@_inline
-def below_from(bits32: np.uint64, count: int) -> np.uint64:
-    """Return a whole number in [0, count) from 32 bits (Lemire 2019, without rejection)."""
-    return (bits32 * np.uint64(count)) >> _S32
-
-
-@_inline
-def _whole(number: np.uint64) -> float:
-    """Return a whole number below 2^52 as a float: the low bits of 2^52 + n."""
-    return np.uint64(number | _INTEGER_0).view(np.float64) - 2.0**52
+def below_from(bits32: np.uint64, count: int) -> int:
+    """Return an integer in [0, count) from 32 bits (Lemire 2019, without rejection)."""
+    return np.int64((bits32 * np.uint64(count)) >> _S32)  # type: ignore[return-value]
 
 
 @_inline
 def single_from(bits32: np.uint64) -> float:
     """Return a number in the open interval (0, 1) that a float32 holds exactly (23 bits)."""
-    return (_whole(bits32 >> _S9) + 0.5) * 2.0**-23
+    return (np.float64(np.int64(bits32 >> _S9)) + 0.5) * 2.0**-23
 
 
 @_inline
 def uniform_from(bits32: np.uint64) -> float:
     """Return a number in the open interval (0, 1) from 32 bits."""
-    return (_whole(bits32) + 0.5) * 2.0**-32
+    return (np.float64(np.int64(bits32)) + 0.5) * 2.0**-32
 
 
 @_inline
 def central_normal(u: float) -> float:
-    """Return the normal quantile for |u - 0.5| <= 0.425, free of branches; wrong elsewhere.
-
-    Algorithm AS 241, PPND7 (Wichura 1988): seven digits, as many as a float32 holds.
-    """
-    a, b, q = _CENTRE_NUM, _CENTRE_DEN, u - 0.5
-    r = 0.180625 - q * q
-    above = ((a[3] * r + a[2]) * r + a[1]) * r + a[0]
-    return q * above / (((b[2] * r + b[1]) * r + b[0]) * r + 1.0)
+    """Return the normal quantile for |u - 0.5| <= 0.425, free of branches; wrong elsewhere."""
+    q = u - 0.5
+    return q * _ratio(_CENTRE_NUM, _CENTRE_DEN, 0.180625 - q * q)
 
 
 @_inline
@@ -157,15 +123,14 @@ def tail_normal(u: float) -> float:
 
     32 random bits reach no further, so that the formula's far tail is not needed.
     """
-    c, d = _TAIL_NUM, _TAIL_DEN
-    r = math.sqrt(-log(min(u, 1.0 - u))) - 1.6
-    tail = (((c[3] * r + c[2]) * r + c[1]) * r + c[0]) / ((d[1] * r + d[0]) * r + 1.0)
+    r = math.sqrt(-log(min(u, 1.0 - u)))
+    tail = _ratio(_MIDDLE_NUM, _MIDDLE_DEN, r - 1.6)
     return -tail if u < 0.5 else tail
 
 
 @_inline
 def normals(u: DoubleArray, z: DoubleArray, spare: DoubleArray, index: LongArray) -> None:
-    """Write the normal quantiles of uniform numbers (Wichura 1988).
+    """Write the normal quantiles of uniform numbers (Wichura 1988, PPND16, as `rng.normal`).
 
     The centre is taken of all of them in one loop without branches, which the compiler turns
     into vector instructions; the 15 % in the tails are gathered, and done again likewise.

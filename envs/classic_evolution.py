@@ -10,7 +10,7 @@ import numba
 import numpy as np
 
 from slategym.envs import rng
-from slategym.envs.arrays import DoubleArray, FloatArray, KeyArray
+from slategym.envs.arrays import DoubleArray, FloatArray, LongArray
 from slategym.envs.classic_choice import again, lone_score, race, speeds_from, weigh
 from slategym.envs.classic_constants import N_TOPICS
 from slategym.envs.classic_draws import (
@@ -19,13 +19,10 @@ from slategym.envs.classic_draws import (
     NOTHING,
     SHOWN,
     below_from,
-    counter,
-    lower,
-    mix_all,
+    half,
     normal,
     normals,
     uniform_from,
-    upper,
 )
 from slategym.envs.classic_state import (
     DRAWN,
@@ -43,7 +40,7 @@ BUDGET = N_TOPICS
 NAMES = ("click", "watch_time", "liked", "quality")
 """The quantities of a response, in the order of `Response.real`."""
 _bits, _step_key, _uniform = rng.bits, rng.step_key, rng.uniform
-_SAME = -1.0  # a video was made in the step that shows it: its draw decides both
+_LOWER, _S32 = np.uint64(2**32 - 1), np.uint64(32)
 _compiled = numba.njit(forceinline=True, error_model="numpy")
 
 
@@ -56,43 +53,26 @@ def draw_user(rules: EvolutionRules, at: np.uint64, user: DoubleArray) -> None:
 
 
 @_compiled
-def draw_candidates(rules: EvolutionRules, users: State, work: Work) -> None:
-    """Write new videos for a block of users, clusters uniform; quality waits to be looked at.
-
-    Two videos share a draw.
-    """
-    block, size = users.cluster.shape
-    pairs = (size + 1) // 2
-    numbers = work.bits[: block * pairs]
-    rows = numbers.reshape(block, pairs)
-    for n in range(block):
-        for pair in range(pairs):
-            rows[n, pair] = counter(users.counters[n, DRAWN], CLUSTER, pair)
-    mix_all(numbers)
-    if size % 2 == 0:  # then the videos lie in the order of the draws
-        clusters = users.cluster.reshape(-1)
-        for i in range(len(numbers)):
-            clusters[2 * i] = below_from(upper(numbers[i]), N_TOPICS)
-            clusters[2 * i + 1] = below_from(lower(numbers[i]), N_TOPICS)
-        return
-    for n in range(block):
-        for c in range(size):
-            number = rows[n, c // 2]
-            bits32 = lower(number) if c % 2 else upper(number)
-            users.cluster[n, c] = below_from(bits32, N_TOPICS)
+def draw_candidates(
+    rules: EvolutionRules, state: State, first: int, count: int, work: Work
+) -> None:
+    """Write new videos for a block of users, clusters uniform; quality waits to be looked at."""
+    size = state.cluster.shape[1]
+    for b in range(first, first + count):
+        at = state.counters[b, DRAWN]
+        for c in range(0, size - 1, 2):
+            number = _bits(at, CLUSTER, c >> 1)
+            state.cluster[b, c] = below_from(number >> _S32, N_TOPICS)
+            state.cluster[b, c + 1] = below_from(number & _LOWER, N_TOPICS)
+        if size & 1:
+            state.cluster[b, size - 1] = below_from(half(at, CLUSTER, size - 1), N_TOPICS)
 
 
 @_compiled
 def quality_of(rules: EvolutionRules, at: np.uint64, cluster: int, position: int) -> float:
     """Return the quality of a candidate: normal about its cluster's mean."""
-    noise = normal(quality_luck(at, position))
+    noise = normal(uniform_from(_bits(at, SHOWN, position) & _LOWER))
     return rules.cluster_means[cluster] + rules.quality_stddev * noise
-
-
-@_compiled
-def quality_luck(at: np.uint64, position: np.uint64) -> float:
-    """Return the uniform number behind the quality of a candidate."""
-    return uniform_from(lower(_bits(at, SHOWN, position)))
 
 
 @_compiled
@@ -132,75 +112,72 @@ def budget_after(
 
 @_compiled
 def prepare(
-    rules: EvolutionRules, users: State, slates: KeyArray, out: Response, luck: Luck
+    rules: EvolutionRules,
+    state: State,
+    slates: LongArray,
+    out: Response,
+    first: int,
+    luck: Luck,
 ) -> None:
     """Draw what chance decides for a block of users: clocks, and quality of what is shown.
 
     The clock of a candidate is the upper half of its draw of the step, its quality the lower
     half of its draw of the step in which it was made: the same draw, unless candidates stay.
     """
-    block, size = slates.shape
-    count = np.uint64(users.cluster.shape[1])
-    numbers = luck.work.bits[: block * (size + 1)]
-    rows, noise = numbers.reshape(block, size + 1), luck.noise
-    for n in range(block):
-        at = _step_key(users.counters[n, KEY], users.counters[n, STEP])
-        drawn = users.counters[n, DRAWN]
-        rows[n, size], luck.weights[n, size] = counter(at, NOTHING, 0), rules.no_click_mass
+    size, count = slates.shape[1], state.cluster.shape[1]
+    u, mean, noise = luck.work.real[0], luck.work.real[1], luck.work.real[2]
+    for n in range(len(luck.clocks)):
+        counters, slate, clocks = state.counters[first + n], slates[first + n], luck.clocks[n]
+        cluster, user, weights = state.cluster[first + n], state.user[first + n], luck.weights[n]
+        at, drawn = _step_key(counters[KEY], counters[STEP]), counters[DRAWN]
+        number = _bits(at, NOTHING, 0)
+        clocks[size], luck.drift[n] = uniform_from(number >> _S32), uniform_from(number & _LOWER)
+        weights[size] = rules.no_click_mass
         for i in range(size):
-            position, before = slates[n, i], again(slates[n], i)
-            c = users.cluster[n, position]
-            rows[n, i] = counter(at, SHOWN, position + count * before)
-            luck.weights[n, i], luck.mean[n, i] = users.user[n, c], rules.cluster_means[c]
-            noise[n, i] = _SAME
-            if drawn != at or before > np.uint64(0):
-                noise[n, i] = quality_luck(drawn, position)
-    mix_all(numbers)
-    clocks = luck.clocks.reshape(-1)
-    for i in range(len(numbers)):
-        clocks[i] = uniform_from(upper(numbers[i]))
-    for n in range(block):
-        luck.drift[n] = uniform_from(lower(rows[n, size]))
-        for i in range(size):
-            same = uniform_from(lower(rows[n, i]))
-            noise[n, i] = same if noise[n, i] == _SAME else noise[n, i]
+            before, c = again(slate, i), cluster[slate[i]]
+            number = _bits(at, SHOWN, slate[i] + count * before)
+            clocks[i] = uniform_from(number >> _S32)
+            weights[i], mean[n * size + i] = user[c], rules.cluster_means[c]
+            if drawn != at or before > 0:
+                number = _bits(drawn, SHOWN, slate[i])
+            u[n * size + i] = uniform_from(number & _LOWER)
     weigh(
         luck.weights, rules.choice_model, rules.min_normalizer,
         rules.attention_prob, rules.score_scaling,
     )  # fmt: skip
     speeds_from(luck.weights, luck.clocks)
-    _see_quality(rules, out, luck)
-
-
-@_compiled
-def _see_quality(rules: EvolutionRules, out: Response, luck: Luck) -> None:
-    """Write the quality of what is shown, and that nothing was watched or liked yet."""
-    quality, mean, u = luck.quality.reshape(-1), luck.mean.reshape(-1), luck.noise.reshape(-1)
-    normals(u, quality, luck.work.real[0], luck.work.index)
-    watched, liked, seen = out.second.reshape(-1), out.third.reshape(-1), out.fourth.reshape(-1)
+    quality, start = luck.quality, first * size
+    normals(u[: len(quality)], noise[: len(quality)], quality, luck.work.index)
+    watched, liked, seen = out.real[1], out.real[2], out.real[3]
     for i in range(len(quality)):
-        quality[i] = mean[i] + rules.quality_stddev * quality[i]
-        seen[i] = quality[i]
-        watched[i] = 0.0
-        liked[i] = 0.0
+        quality[i] = mean[i] + rules.quality_stddev * noise[i]
+        seen[start + i] = quality[i]
+        watched[start + i] = liked[start + i] = 0.0
 
 
 @_compiled
 def meet(
-    rules: EvolutionRules, users: State, slates: KeyArray, out: Response, luck: Luck, n: int
+    rules: EvolutionRules,
+    state: State,
+    slate: LongArray,
+    out: Response,
+    b: int,
+    luck: Luck,
+    n: int,
 ) -> tuple[int, float, float, bool]:
-    """Show a slate to the n-th user of a block: choice, watch time, drift and budget.
+    """Show a slate to user b, the n-th of the block: choice, watch time, drift and budget.
 
     Returns:
         The place clicked or -1, the reward in minutes, the value in [0, 1] that the history
         keeps, and whether the budget is spent.
     """
-    user, slot = users.user[n], race(luck.weights[n])
+    user, size = state.user[b], len(slate)
+    slot = race(luck.weights[n])
     if slot < 0:
         user[BUDGET] -= rules.step_penalty
         return slot, 0.0, 0.0, user[BUDGET] <= 0.0
-    c = users.cluster[n, slates[n, slot]]
-    interest, quality = user[c], luck.quality[n, slot]
+    c = state.cluster[b, slate[slot]]
+    interest, quality = user[c], luck.quality[n * size + slot]
     watched = watch_time(rules, user[BUDGET])
     score = 0.0
     if rules.user_quality_factor != 0.0:
@@ -211,7 +188,7 @@ def meet(
     upward = luck.drift[n] < upward_chance(interest)
     user[c] = interest_after(rules, interest, upward)
     user[BUDGET] = budget_after(rules, user[BUDGET], watched, quality, score)
-    out.second[n, slot] = watched
+    out.real[1, b * size + slot] = watched
     value = watched / rules.video_length if rules.video_length > 0.0 else 0.0
     return slot, watched, value, user[BUDGET] <= 0.0
 
@@ -224,15 +201,11 @@ def put_user(rules: EvolutionRules, user: DoubleArray, out: FloatArray) -> None:
 
 
 @_compiled
-def put_documents(
-    rules: EvolutionRules, clusters: AnyArray, features: FloatArray, out: FloatArray
-) -> None:
-    """Write what is seen of videos: their clusters, one-hot."""
-    for n in range(len(clusters)):
-        row = out[N_TOPICS * n : N_TOPICS * (n + 1)]
-        for z in range(N_TOPICS):
-            row[z] = 0.0
-        row[clusters[n]] = 1.0
+def put_document(rules: EvolutionRules, cluster: int, feature: float, out: FloatArray) -> None:
+    """Write what is seen of a video: its cluster, one-hot."""
+    for z in range(N_TOPICS):
+        out[z] = 0.0
+    out[cluster] = 1.0
 
 
 @_compiled

@@ -9,7 +9,7 @@ import numba
 import numpy as np
 
 from slategym.envs import rng
-from slategym.envs.arrays import AnyArray, DoubleArray, FloatArray, KeyArray
+from slategym.envs.arrays import DoubleArray, FloatArray, LongArray
 from slategym.envs.classic_choice import again, race, speeds_from, weigh
 from slategym.envs.classic_draws import (
     AFFINITY,
@@ -17,13 +17,9 @@ from slategym.envs.classic_draws import (
     NOTHING,
     SHOWN,
     USER_TYPE,
-    counter,
     exp,
-    lower,
-    mix_all,
     normals,
     uniform_from,
-    upper,
 )
 from slategym.envs.classic_state import (
     DRAWN,
@@ -42,26 +38,24 @@ TOPIC_MEAN, TOPIC_STDDEV = 1, 2
 """Rows of `ExplorationRules.topics`; row 0 holds cumulative chances."""
 _bits, _step_key = rng.bits, rng.step_key
 _normal, _uniform = rng.normal, rng.uniform
+_LOWER, _S32 = np.uint64(2**32 - 1), np.uint64(32)
 _compiled = numba.njit(forceinline=True, error_model="numpy")
 
 
 @_compiled
-def categories(cumulative: DoubleArray, u: DoubleArray, chosen: AnyArray) -> None:
-    """Write the categories of uniform numbers, given cumulative chances."""
-    for i in range(len(u)):
-        chosen[i] = 0
+def category(cumulative: DoubleArray, u: float) -> int:
+    """Return the category of a uniform number, given cumulative chances."""
+    chosen = 0
     for z in range(len(cumulative) - 1):
-        for i in range(len(u)):
-            chosen[i] += 1 if u[i] >= cumulative[z] else 0
+        chosen += u >= cumulative[z]
+    return chosen
 
 
 @_compiled
 def draw_user(rules: ExplorationRules, at: np.uint64, user: DoubleArray) -> None:
     """Write a new user: a type, and log-normal affinities that go with it."""
     topics = len(user) - 1
-    y, u = 0, _uniform(_bits(at, USER_TYPE, 0))
-    for other in range(len(rules.types) - 1):
-        y += 1 if u >= rules.types[other] else 0
+    y = category(rules.types, _uniform(_bits(at, USER_TYPE, 0)))
     for z in range(topics):
         noise = rules.affinity[1, y, z] * _normal(_bits(at, AFFINITY, z))
         user[z] = exp(rules.affinity[0, y, z] + noise)
@@ -69,53 +63,57 @@ def draw_user(rules: ExplorationRules, at: np.uint64, user: DoubleArray) -> None
 
 
 @_compiled
-def draw_candidates(rules: ExplorationRules, users: State, work: Work) -> None:
+def draw_candidates(
+    rules: ExplorationRules, state: State, first: int, count: int, work: Work
+) -> None:
     """Write new documents for a block of users: topic and log-normal quality (``feature``).
 
     Each takes 32 bits for its topic and 32 for its quality.
     """
-    block, size = users.cluster.shape
-    total = block * size
-    numbers, u, noise = work.bits[:total], work.real[0, :total], work.real[1, :total]
-    rows, topics = numbers.reshape(block, size), users.cluster.reshape(-1)
-    for n in range(block):
+    size = state.cluster.shape[1]
+    u, noise = work.real[0, : count * size], work.real[1, : count * size]
+    chances = rules.topics[0]
+    for n in range(count):
+        at = state.counters[first + n, DRAWN]
         for c in range(size):
-            rows[n, c] = counter(users.counters[n, DRAWN], DOCUMENT, c)
-    mix_all(numbers)
-    for i in range(total):
-        noise[i], u[i] = uniform_from(upper(numbers[i])), uniform_from(lower(numbers[i]))
-    categories(rules.topics[0], noise, topics)
+            number = _bits(at, DOCUMENT, c)
+            state.cluster[first + n, c] = category(chances, uniform_from(number >> _S32))
+            u[n * size + c] = uniform_from(number & _LOWER)
     normals(u, noise, work.real[2], work.index)
-    for i in range(total):
-        z = topics[i]
-        u[i] = rules.topics[TOPIC_MEAN, z] + rules.topics[TOPIC_STDDEV, z] * noise[i]
-    qualities = users.feature.reshape(-1)
-    for i in range(total):
-        qualities[i] = exp(u[i])
+    for n in range(count):
+        for c in range(size):
+            z, i = state.cluster[first + n, c], n * size + c
+            u[i] = rules.topics[TOPIC_MEAN, z] + rules.topics[TOPIC_STDDEV, z] * noise[i]
+    for i in range(count * size):
+        noise[i] = exp(u[i])
+    for n in range(count):
+        for c in range(size):
+            state.feature[first + n, c] = noise[n * size + c]
 
 
 @_compiled
 def prepare(
-    rules: ExplorationRules, users: State, slates: KeyArray, out: Response, luck: Luck
+    rules: ExplorationRules,
+    state: State,
+    slates: LongArray,
+    out: Response,
+    first: int,
+    luck: Luck,
 ) -> None:
     """Draw what chance decides for a block of users: the clocks of the choice."""
-    block, size = slates.shape
-    count = np.uint64(users.cluster.shape[1])
-    numbers = luck.work.bits[: block * (size + 1)]
-    rows = numbers.reshape(block, size + 1)
-    for n in range(block):
-        at = _step_key(users.counters[n, KEY], users.counters[n, STEP])
-        rows[n, size], luck.weights[n, size] = counter(at, NOTHING, 0), rules.no_click_mass
+    size, count = slates.shape[1], state.cluster.shape[1]
+    for n in range(len(luck.clocks)):
+        counters, slate, clocks = state.counters[first + n], slates[first + n], luck.clocks[n]
+        cluster, user, weights = state.cluster[first + n], state.user[first + n], luck.weights[n]
+        at = _step_key(counters[KEY], counters[STEP])
+        clocks[size] = uniform_from(_bits(at, NOTHING, 0) >> _S32)
+        weights[size] = rules.no_click_mass
         for i in range(size):
-            position = slates[n, i]
-            rows[n, i] = counter(at, SHOWN, position + count * again(slates[n], i))
-            quality = users.feature[n, position]
-            luck.weights[n, i] = users.user[n, users.cluster[n, position]] + quality
-            out.second[n, i] = quality
-    mix_all(numbers)
-    clocks = luck.clocks.reshape(-1)
-    for i in range(len(numbers)):
-        clocks[i] = uniform_from(upper(numbers[i]))
+            number = _bits(at, SHOWN, slate[i] + count * again(slate, i))
+            clocks[i] = uniform_from(number >> _S32)
+            quality = state.feature[first + n, slate[i]]
+            weights[i] = user[cluster[slate[i]]] + quality
+            out.real[1, (first + n) * size + i] = quality
     weigh(
         luck.weights, rules.choice_model, rules.min_normalizer,
         rules.attention_prob, rules.score_scaling,
@@ -125,9 +123,15 @@ def prepare(
 
 @_compiled
 def meet(
-    rules: ExplorationRules, users: State, slates: KeyArray, out: Response, luck: Luck, n: int
+    rules: ExplorationRules,
+    state: State,
+    slate: LongArray,
+    out: Response,
+    b: int,
+    luck: Luck,
+    n: int,
 ) -> tuple[int, float, float, bool]:
-    """Show a slate to the n-th user of a block: choice by affinity plus quality.
+    """Show a slate to user b, the n-th of the block: choice by affinity plus quality.
 
     Returns:
         The place clicked or -1, the reward (1 for a click), the value for the history, and
@@ -145,17 +149,11 @@ def put_user(rules: ExplorationRules, user: DoubleArray, out: FloatArray) -> Non
 
 
 @_compiled
-def put_documents(
-    rules: ExplorationRules, clusters: AnyArray, features: FloatArray, out: FloatArray
-) -> None:
-    """Write what is seen of documents: quality, and the topic, one-hot."""
-    width = 1 + rules.topics.shape[1]
-    for i in range(len(out)):
-        out[i] = 0.0
-    for n in range(len(clusters)):
-        row = out[width * n : width * (n + 1)]
-        row[0] = features[n]
-        row[1 + clusters[n]] = 1.0
+def put_document(rules: ExplorationRules, cluster: int, feature: float, out: FloatArray) -> None:
+    """Write what is seen of a document: its quality, and its topic, one-hot."""
+    out[0] = feature
+    for z in range(rules.topics.shape[1]):
+        out[1 + z] = 1.0 if z == cluster else 0.0
 
 
 @_compiled

@@ -5,9 +5,9 @@ import numpy as np
 
 from slategym.envs.arrays import FloatArray, IntArray
 from slategym.envs.classic_constants import N_TOPICS
-from slategym.envs.classic_dispatch import progress, put_documents, put_user
+from slategym.envs.classic_dispatch import progress, put_document, put_user
 from slategym.envs.classic_lend import lent
-from slategym.envs.classic_loops import oldest
+from slategym.envs.classic_loops import feature_of, oldest
 from slategym.envs.classic_state import (
     CLICKS,
     CONTEXT_SCALARS,
@@ -27,84 +27,71 @@ _compiled = numba.njit(error_model="numpy")
 
 
 @_compiled
-def observe(rules: Rules, users: State, out: Blocks, slate_size: int) -> None:
-    """Write what is observed of N users to the first N rows of blocks."""
-    rules, users, out = lent(rules), lent(users), lent(out)
+def observe(
+    rules: Rules, state: State, first: int, count: int, out: Blocks, at: int, slate_size: int
+) -> None:
+    """Write what is observed of ``count`` users, from ``first`` on, to rows from ``at`` on."""
+    rules, state, out = lent(rules), lent(state), lent(out)
     ids = len(out.ids) > 0
-    for n in range(len(users.counters)):
-        put_user(rules, users.user[n], out.user[n])
+    for n in range(count):
+        b, row = first + n, at + n
+        put_user(rules, state.user[b], out.user[row])
         if ids:
-            _put_ids(users, n, out.past_ids[n], out.ids[n])
+            _put_ids(state, b, out.past_ids[row], out.ids[row])
         else:
-            _put_documents(rules, users, n, out.history[n], out.candidates[n])
-        _put_feedback(users, n, out.feedback[n])
-        _put_context(rules, users, n, slate_size, out.context[n])
-
-
-@_inline
-def rows_from(blocks: Blocks, first: int) -> Blocks:
-    """Return the blocks without their first rows."""
-    return Blocks(
-        blocks.user[first:],
-        blocks.history[first:],
-        blocks.candidates[first:],
-        blocks.feedback[first:],
-        blocks.context[first:],
-        blocks.past_ids[first:],
-        blocks.ids[first:],
-    )
+            _put_documents(rules, state, b, out.history[row], out.candidates[row])
+        _put_feedback(state, b, out.feedback[row])
+        _put_context(rules, state, b, slate_size, out.context[row])
 
 
 @_inline
 def _put_documents(
-    rules: Rules, users: State, n: int, history: FloatArray, candidates: FloatArray
+    rules: Rules, state: State, b: int, history: FloatArray, candidates: FloatArray
 ) -> None:
-    """Write the history, zero where nothing was clicked yet, and the candidates.
-
-    The ring is read from its oldest place to its end, and then from its beginning.
-    """
-    past, at = users.past_value.shape[1], oldest(users, n)
-    clusters, features = users.past_cluster[n], users.past_feature[n]
-    older = len(history) // past * (past - at)
-    if users.past_value[n, past - 1] >= 0.0:
-        put_documents(rules, clusters[at:], features[at:], history[:older])
-    else:
-        for i in range(older):
-            history[i] = 0.0
-    put_documents(rules, clusters[:at], features[:at], history[older:])
-    put_documents(rules, users.cluster[n], users.feature[n], candidates)
-
-
-@_inline
-def _put_ids(users: State, n: int, history: IntArray, candidates: IntArray) -> None:
-    """Write history and candidates as cluster numbers; the number of clusters is padding."""
-    past, at = users.past_value.shape[1], oldest(users, n)
+    """Write the history, zero where nothing was clicked yet, and the candidates."""
+    past, at = state.past_value.shape[1], oldest(state, b)
     for h in range(past):
-        seen = users.past_value[n, at] >= 0.0
-        history[h] = users.past_cluster[n, at] if seen else N_TOPICS
+        row = history[h]
+        if state.past_value[b, at] >= 0.0:
+            put_document(rules, state.past_cluster[b, at], state.past_feature[b, at], row)
+        else:
+            for d in range(len(row)):
+                row[d] = 0.0
         at = at + 1 if at + 1 < past else 0
-    for c in range(users.cluster.shape[1]):
-        candidates[c] = users.cluster[n, c]
+    for c in range(state.cluster.shape[1]):
+        put_document(rules, state.cluster[b, c], feature_of(state, b, c), candidates[c])
 
 
 @_inline
-def _put_feedback(users: State, n: int, out: FloatArray) -> None:
+def _put_ids(state: State, b: int, history: IntArray, candidates: IntArray) -> None:
+    """Write history and candidates as cluster numbers; the number of clusters is padding."""
+    past, at = state.past_value.shape[1], oldest(state, b)
+    for h in range(past):
+        seen = state.past_value[b, at] >= 0.0
+        history[h] = state.past_cluster[b, at] if seen else N_TOPICS
+        at = at + 1 if at + 1 < past else 0
+    for c in range(state.cluster.shape[1]):
+        candidates[c] = state.cluster[b, c]
+
+
+@_inline
+def _put_feedback(state: State, b: int, out: FloatArray) -> None:
     """Write [present, value, recency weight] of each place of the history."""
-    past, at, weight = users.past_value.shape[1], oldest(users, n), 1.0
+    past, at, weight = state.past_value.shape[1], oldest(state, b), 1.0
     for age in range(past):  # the newest first
         at = at - 1 if at > 0 else past - 1
-        value = users.past_value[n, at]
-        seen, place = value >= 0.0, 3 * (past - 1 - age)
-        out[place] = 1.0 if seen else 0.0
-        out[place + 1] = value if seen else 0.0
-        out[place + 2] = weight if seen else 0.0
+        value = state.past_value[b, at]
+        seen, row = value >= 0.0, out[past - 1 - age]
+        row[0] = 1.0 if seen else 0.0
+        row[1] = value if seen else 0.0
+        row[2] = weight if seen else 0.0
         weight *= RECENCY_DECAY
 
 
 @_inline
-def _put_context(rules: Rules, users: State, n: int, slate_size: int, out: FloatArray) -> None:
+def _put_context(rules: Rules, state: State, b: int, slate_size: int, out: FloatArray) -> None:
     """Write progress, last click and value, rates, and means of what was consumed and shown."""
-    tally, step = users.tally[n], np.int64(users.counters[n, STEP])
+    tally, step = state.tally[b], np.int64(state.counters[b, STEP])
     means = (len(tally) - MEANS) // 2
     one = np.float32(1.0)
     per_step = one / np.float32(max(step, 1))

@@ -10,20 +10,17 @@ import numba
 import numpy as np
 
 from slategym.envs import rng
-from slategym.envs.arrays import DoubleArray, FloatArray, KeyArray
+from slategym.envs.arrays import DoubleArray, FloatArray, LongArray
 from slategym.envs.classic_draws import (
     CLICKBAIT,
     ENGAGEMENT,
     EXPOSURE,
-    counter,
     exp,
-    lower,
-    mix_all,
+    half,
     normals,
     sigmoid,
     single_from,
     uniform_from,
-    upper,
 )
 from slategym.envs.classic_state import (
     DRAWN,
@@ -44,6 +41,7 @@ MOST_ENGAGEMENT = 100.0
 """What RecSim's response shows at most; the reward is not cut."""
 _LOG_MOST = 4.605170185988092
 _bits, _step_key, _uniform = rng.bits, rng.step_key, rng.uniform
+_LOWER, _S32 = np.uint64(2**32 - 1), np.uint64(32)
 _compiled = numba.njit(forceinline=True, error_model="numpy")
 
 
@@ -57,29 +55,19 @@ def draw_user(rules: SatisfactionRules, at: np.uint64, user: DoubleArray) -> Non
 
 
 @_compiled
-def draw_candidates(rules: SatisfactionRules, users: State, work: Work) -> None:
-    """Write new documents for a block of users: clickbait (``feature``) uniform on (0, 1).
-
-    Two documents share a draw.
-    """
-    block, size = users.feature.shape
-    pairs = (size + 1) // 2
-    numbers = work.bits[: block * pairs]
-    rows = numbers.reshape(block, pairs)
-    for n in range(block):
-        for pair in range(pairs):
-            rows[n, pair] = counter(users.counters[n, DRAWN], CLICKBAIT, pair)
-    mix_all(numbers)
-    if size % 2 == 0:  # then the documents lie in the order of the draws
-        features = users.feature.reshape(-1)
-        for i in range(len(numbers)):
-            features[2 * i] = single_from(upper(numbers[i]))
-            features[2 * i + 1] = single_from(lower(numbers[i]))
-        return
-    for n in range(block):
-        for c in range(size):
-            number = rows[n, c // 2]
-            users.feature[n, c] = single_from(lower(number) if c % 2 else upper(number))
+def draw_candidates(
+    rules: SatisfactionRules, state: State, first: int, count: int, work: Work
+) -> None:
+    """Write new documents for a block of users: clickbait (``feature``) uniform on (0, 1)."""
+    size = state.feature.shape[1]
+    for b in range(first, first + count):
+        at = state.counters[b, DRAWN]
+        for c in range(0, size - 1, 2):
+            number = _bits(at, CLICKBAIT, c >> 1)
+            state.feature[b, c] = single_from(number >> _S32)
+            state.feature[b, c + 1] = single_from(number & _LOWER)
+        if size & 1:
+            state.feature[b, size - 1] = single_from(half(at, CLICKBAIT, size - 1))
 
 
 @_compiled
@@ -105,51 +93,63 @@ def exposure_after(
 
 @_compiled
 def prepare(
-    rules: SatisfactionRules, users: State, slates: KeyArray, out: Response, luck: Luck
+    rules: SatisfactionRules,
+    state: State,
+    slates: LongArray,
+    out: Response,
+    first: int,
+    luck: Luck,
 ) -> None:
     """Draw what chance decides for a block of users, and what follows for all of them at once.
 
     Rows of ``work`` afterwards: log engagement, engagement, NPE, satisfaction.
     """
-    block, size = slates.shape
-    numbers, real = luck.work.bits[:block], luck.work.real
+    count = len(luck.clocks)
+    real = luck.work.real
     a, b, c, d = real[0], real[1], real[2], real[3]
-    for n in range(block):
-        at = _step_key(users.counters[n, KEY], users.counters[n, STEP])
-        numbers[n] = counter(at, ENGAGEMENT, 0)
+    for n in range(count):
+        counters = state.counters[first + n]
+        at = _step_key(counters[KEY], counters[STEP])
+        number = _bits(at, ENGAGEMENT, 0)
+        a[2 * n], a[2 * n + 1] = uniform_from(number >> _S32), uniform_from(number & _LOWER)
+    normals(a[: 2 * count], b[: 2 * count], c, luck.work.index)
+    shown, size = out.real[2], slates.shape[1]
+    for n in range(count):
         for i in range(size):
-            out.second[n, i], out.third[n, i] = 0.0, users.feature[n, slates[n, i]]
-    mix_all(numbers)
-    for n in range(block):
-        a[2 * n] = uniform_from(upper(numbers[n]))
-        a[2 * n + 1] = uniform_from(lower(numbers[n]))
-    normals(a[: 2 * block], b[: 2 * block], c, luck.work.index)
-    for n in range(block):
-        clickbait = np.float64(out.third[n, 0])
-        a[n] = engagement_location(rules, clickbait, users.user[n, SATISFACTION])
+            shown[(first + n) * size + i] = state.feature[first + n, slates[first + n, i]]
+            out.real[1, (first + n) * size + i] = 0.0
+        user, clickbait = state.user[first + n], state.feature[first + n, slates[first + n, 0]]
+        a[n] = engagement_location(rules, clickbait, user[SATISFACTION])
         a[n] += engagement_scale(rules, clickbait) * b[2 * n]
         innovation = rules.innovation_stddev * b[2 * n + 1]
-        c[n] = exposure_after(rules, users.user[n, NPE], clickbait, innovation)
-    for n in range(block):
+        c[n] = exposure_after(rules, user[NPE], clickbait, innovation)
+    for n in range(count):
         b[n] = exp(a[n])
         d[n] = sigmoid(rules.sensitivity * c[n])
 
 
 @_compiled
 def meet(
-    rules: SatisfactionRules, users: State, slates: KeyArray, out: Response, luck: Luck, n: int
+    rules: SatisfactionRules,
+    state: State,
+    slate: LongArray,
+    out: Response,
+    b: int,
+    luck: Luck,
+    n: int,
 ) -> tuple[int, float, float, bool]:
-    """Show a slate to the n-th user of a block, who consumes its first document.
+    """Show a slate to user b, the n-th of the block: the first document is consumed.
 
     Returns:
         Place 0, the engagement, its logarithm as a share of the most RecSim shows, and whether
         no step is left.
     """
-    user, real = users.user[n], luck.work.real
-    engagement, user[NPE], user[SATISFACTION] = real[1, n], real[2, n], real[3, n]
+    user = state.user[b]
+    user[NPE], user[SATISFACTION] = luck.work.real[2, n], luck.work.real[3, n]
     user[LEFT] -= 1.0
-    out.second[n, 0] = min(engagement, MOST_ENGAGEMENT)
-    value = min(max(real[0, n] / _LOG_MOST, 0.0), 1.0)
+    engagement = luck.work.real[1, n]
+    out.real[1, b * len(slate)] = min(engagement, MOST_ENGAGEMENT)
+    value = min(max(luck.work.real[0, n] / _LOG_MOST, 0.0), 1.0)
     return 0, engagement, value, user[LEFT] <= 0.0
 
 
@@ -160,12 +160,9 @@ def put_user(rules: SatisfactionRules, user: DoubleArray, out: FloatArray) -> No
 
 
 @_compiled
-def put_documents(
-    rules: SatisfactionRules, clusters: AnyArray, features: FloatArray, out: FloatArray
-) -> None:
-    """Write what is seen of documents: their clickbait."""
-    for n in range(len(out)):
-        out[n] = features[n]
+def put_document(rules: SatisfactionRules, cluster: int, feature: float, out: FloatArray) -> None:
+    """Write what is seen of a document: its clickbait."""
+    out[0] = feature
 
 
 @_compiled

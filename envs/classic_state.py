@@ -69,26 +69,19 @@ class Output(NamedTuple):
 
 
 class Response(NamedTuple):
-    """What the N users of a block did in one step, as the loops write it."""
+    """What B users did in one step; a place of a slate is at b K + i."""
 
-    click: FloatArray  # (N, K)
-    second: FloatArray  # (N, K) the family's other quantities, in the order of its names;
-    third: FloatArray  # (0, K) where it has none
-    fourth: FloatArray
-    slate: IntArray  # (N, K) candidate positions
-    cluster: IntArray  # (N, K)
-    reward: FloatArray  # (N,)
-    term: FloatArray  # (N,) the reward's only term
-    terminated: BoolArray  # (N,)
-    truncated: BoolArray  # (N,)
+    real: FloatArray  # (R, B * K) click, then the family's quantities, in the order of its names
+    whole: IntArray  # (2, B * K) slate positions, clusters
+    reward: FloatArray  # (2, B) the reward, and its only term
+    ended: BoolArray  # (2, B) terminated, truncated
 
 
 class Work(NamedTuple):
     """Scratch for a block of N users."""
 
-    real: DoubleArray  # (4, N * max(C, K + 1, 2))
-    index: LongArray  # (N * max(C, K + 1, 2) + 1,)
-    bits: KeyArray  # (N * max(C, K + 1, 2),)
+    real: DoubleArray  # (4, N * max(C, K, 2))
+    index: LongArray  # (N * max(C, K, 2) + 1,)
 
 
 class Luck(NamedTuple):
@@ -100,9 +93,7 @@ class Luck(NamedTuple):
     clocks: DoubleArray  # (N, K + 1) uniform numbers, from which the clocks of a race are made
     weights: DoubleArray  # (N, K + 1) see `slategym.envs.classic_choice.weigh`
     drift: DoubleArray  # (N,) uniform number: whether a click raises or lowers the interest
-    quality: DoubleArray  # (N, K) in evolution
-    mean: DoubleArray  # (N, K) scratch: mean quality of the cluster
-    noise: DoubleArray  # (N, K) scratch: luck behind the quality
+    quality: DoubleArray  # (N * K,) of each place of each slate, in evolution
     work: Work
 
 
@@ -110,9 +101,9 @@ class Blocks(NamedTuple):
     """What is observed of B users; D is 0 in ids mode, and the ids have no rows otherwise."""
 
     user: FloatArray  # (B, Du)
-    history: FloatArray  # (B, H * D)
-    candidates: FloatArray  # (B, C * D)
-    feedback: FloatArray  # (B, H * 3)
+    history: FloatArray  # (B, H, D)
+    candidates: FloatArray  # (B, C, D)
+    feedback: FloatArray  # (B, H, 3)
     context: FloatArray  # (B, X)
     past_ids: IntArray  # (B, H)
     ids: IntArray  # (B, C)
