@@ -147,7 +147,7 @@ def prepare(
     )  # fmt: skip
     speeds_from(luck.weights, luck.clocks)
     quality, start = luck.quality, first * size
-    normals(u[: len(quality)], noise[: len(quality)], quality, luck.work.index)
+    normals(u[: len(quality)], noise[: len(quality)], quality, luck.work.order)
     watched, liked, seen = out.real[1], out.real[2], out.real[3]
     for i in range(len(quality)):
         quality[i] = mean[i] + rules.quality_stddev * noise[i]

@@ -79,7 +79,7 @@ def draw_candidates(
             number = _bits(at, DOCUMENT, c)
             state.cluster[first + n, c] = category(chances, uniform_from(number >> _S32))
             u[n * size + c] = uniform_from(number & _LOWER)
-    normals(u, noise, work.real[2], work.index)
+    normals(u, noise, work.real[2], work.order)
     for n in range(count):
         for c in range(size):
             z, i = state.cluster[first + n, c], n * size + c

@@ -48,7 +48,7 @@ class LateObservation(dict[str, AnyArray]):
         """Be copied and pickled as an ordinary dictionary."""
         return dict, (list(dict.items(self.made())),)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
     __contains__ = _late("__contains__")
     __delitem__ = _late("__delitem__")
     __eq__ = _late("__eq__")

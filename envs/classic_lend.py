@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from numba.core import cgutils, types
+from numba.core import cgutils
+from numba.core.types.containers import BaseTuple
+from numba.core.types.npytypes import Array
 from numba.extending import intrinsic
 
 _T = TypeVar("_T")
@@ -11,12 +13,12 @@ _T = TypeVar("_T")
 
 def _lend(context: Any, builder: Any, kind: Any, value: Any) -> Any:  # noqa: ANN401
     """Return a value whose arrays, also those in tuples, forget who owns their memory."""
-    if isinstance(kind, types.Array):
+    if isinstance(kind, Array):
         array = context.make_array(kind)(context, builder, value)
         array.meminfo = cgutils.get_null_value(array.meminfo.type)
         array.parent = cgutils.get_null_value(array.parent.type)
         return array._getvalue()  # noqa: SLF001  numba's own name for it
-    if isinstance(kind, types.BaseTuple):
+    if isinstance(kind, BaseTuple):
         entries = cgutils.unpack_tuple(builder, value)
         lent = [
             _lend(context, builder, inner, entry)
@@ -26,7 +28,7 @@ def _lend(context: Any, builder: Any, kind: Any, value: Any) -> Any:  # noqa: AN
     return value
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _lent(_: Any, value: Any) -> tuple[Any, Callable[..., Any]]:  # noqa: ANN401
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
         return _lend(context, builder, signature.args[0], arguments[0])

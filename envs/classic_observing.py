@@ -92,11 +92,12 @@ def _put_feedback(state: State, b: int, out: FloatArray) -> None:
 def _put_context(rules: Rules, state: State, b: int, slate_size: int, out: FloatArray) -> None:
     """Write progress, last click and value, rates, and means of what was consumed and shown."""
     tally, step = state.tally[b], np.int64(state.counters[b, STEP])
+    steps = max(step, np.int64(1))
     means = (len(tally) - MEANS) // 2
     one = np.float32(1.0)
-    per_step = one / np.float32(max(step, 1))
+    per_step = one / np.float32(steps)
     per_click = one / max(tally[CLICKS], one)
-    per_shown = one / np.float32(max(step, 1) * slate_size)
+    per_shown = one / np.float32(steps * slate_size)
     out[0] = progress(rules, step)
     out[1], out[2] = tally[LAST_CLICK], tally[LAST_VALUE]
     out[3], out[4] = tally[CLICKS] * per_step, tally[VALUES] * per_step

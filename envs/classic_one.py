@@ -42,11 +42,14 @@ class OneCut:
 
     def observation(self, out: Output) -> dict[str, AnyArray]:
         """Return the observation by key."""
-        real, documents, (history, candidates) = out.real, out.real, self._documents
+        real = out.real
         feedback = real[self._feedback]
+        documents: AnyArray
         if self._in_ids_mode:
             documents, (history, candidates) = out.whole, self._ids
             feedback = feedback.reshape(self._past, 3)
+        else:
+            documents, (history, candidates) = real, self._documents
         return {
             "user": real[self._user],
             "history": documents[history],

@@ -112,7 +112,7 @@ def prepare(
         at = _step_key(counters[KEY], counters[STEP])
         number = _bits(at, ENGAGEMENT, 0)
         a[2 * n], a[2 * n + 1] = uniform_from(number >> _S32), uniform_from(number & _LOWER)
-    normals(a[: 2 * count], b[: 2 * count], c, luck.work.index)
+    normals(a[: 2 * count], b[: 2 * count], c, luck.work.order)
     shown, size = out.real[2], slates.shape[1]
     for n in range(count):
         for i in range(size):

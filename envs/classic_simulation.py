@@ -216,6 +216,8 @@ class ClassicSimulation:
     def _by_key(self, out: Output) -> Observation:
         """Return the observation in the buffers by key; flat in features mode."""
         blocks, batch = blocks_of(out, self.sizes), self.batch
+        history: AnyArray
+        candidates: AnyArray
         if self.sizes.ids:
             history, candidates, feedback = blocks.past_ids, blocks.ids, blocks.feedback
         else:

@@ -42,7 +42,7 @@ class Sizes(NamedTuple):
 
     batch: int
     """B."""
-    count: int
+    count: int  # type: ignore[assignment]  # nobody counts values of these tuples
     """C, candidates."""
     slate: int
     """K."""
@@ -81,7 +81,7 @@ class Work(NamedTuple):
     """Scratch for a block of N users."""
 
     real: DoubleArray  # (4, N * max(C, K, 2))
-    index: LongArray  # (N * max(C, K, 2) + 1,)
+    order: LongArray  # (N * max(C, K, 2) + 1,)
 
 
 class Luck(NamedTuple):
