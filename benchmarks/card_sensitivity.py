@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slategym.agents.policy import make_policy
+from slategym.agents.policy import for_variant, make_policy, with_privileged
 from slategym.benchmarks.rollout import make_env
 from slategym.benchmarks.statistics import UserBootstrap, percentile_interval
 from slategym.envs.registry import get_variant
@@ -121,19 +121,17 @@ def _returns(
     change: Mapping[str, float],
 ) -> tuple[FloatArray, npt.NDArray[np.int64]]:
     """Return the return (B,) of each stream's first session, and whose it was (B,)."""
-    privileged = name.startswith("oracle")
     env = make_env(
-        world, variant=variant, num_envs=users, users=split, privileged=privileged, **change
-    )
-    policy = make_policy(name, world, int(env.variant.slate_size))
+        world, variant=variant, num_envs=users, users=split,
+        privileged=name.startswith("oracle"), **change,
+    )  # fmt: skip
+    policy = for_variant(make_policy(name, world, int(env.variant.slate_size)), env.variant)
     observation, info = env.reset(seed=seed)
     alive, total = np.ones(users, dtype=np.bool_), np.zeros(users)
     owners = np.zeros(users, dtype=np.int64)
     step = 0
     while alive.any():
-        seen = dict(observation)
-        if privileged:
-            seen["privileged_click_logit"] = info["privileged"]["click_logit"]
+        seen = with_privileged(policy, observation, info)
         slate = policy.act(seen, np.random.default_rng((_STREAM, seed, step)))
         observation, reward, ended, cut, info = env.step(slate.reshape(env.action_space.shape))
         if step == 0:

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from slategym.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
-    from slategym.envs.registry import AnyVariant
+    from slategym.envs.classic_variant import ClassicVariant
     from slategym.envs.single import SlateEnv
 
 Act = Callable[[Mapping[str, Any], Mapping[str, Any], np.random.Generator], Any]
@@ -75,7 +75,8 @@ def player(env: "SlateEnv", policy: str, run: Path | None) -> Act:
 
     Args:
         env: observed by ids where the policy needs them.
-        policy: a name of `policies_for`.
+        policy: a name of `slategym.agents.policy.POLICIES`; for a classic, one of
+            `slategym.envs.oracles.oracle_names`.
         run: the folder of a trained agent; then ``policy`` is not used.
 
     Raises:
@@ -112,20 +113,26 @@ def _batch_of_one(value: Any) -> Any:  # noqa: ANN401
     return np.asarray(value)[None]
 
 
-def policies_for(variant: "AnyVariant") -> tuple[str, ...]:
-    """Return the names of the policies that can play a variant."""
-    if variant.family != "world":
-        return tuple(_CLASSIC)
-    from slategym.agents.policy import POLICIES
-
-    return tuple(POLICIES)
-
-
 def _classic(env: "SlateEnv", policy: str) -> Act:
-    """Return a policy for a classic."""
-    if policy not in _CLASSIC:
-        raise unknown_name("policy", policy, _CLASSIC)
-    return _CLASSIC[policy](env)
+    """Return a policy for a classic: random, or one of its oracles."""
+    from slategym.envs.oracles import oracle, oracle_names
+
+    variant = cast("ClassicVariant", env.variant)
+    if policy == "random":
+        return _random(env)
+    if policy not in oracle_names(variant):
+        raise unknown_name("policy", policy, oracle_names(variant))
+    chosen = oracle(variant, policy)
+    learn = getattr(chosen, "learn", None)
+
+    def act(observation: Mapping[str, Any], info: Mapping[str, Any], _: Any) -> Any:  # noqa: ANN401
+        told = _batch_of_one(info)
+        if learn is not None and "response" in told:
+            learn(told)
+        slate = chosen.act(told["privileged"], _batch_of_one(observation))[0]
+        return slate if slate.size > 1 else slate[0]
+
+    return act
 
 
 def _random(env: "SlateEnv") -> Act:
@@ -137,9 +144,6 @@ def _random(env: "SlateEnv") -> Act:
         return slate if size > 1 else slate[0]
 
     return act
-
-
-_CLASSIC: dict[str, Callable[["SlateEnv"], Act]] = {"random": _random}
 
 
 def texts(episode: Episode) -> Iterator[str]:

@@ -56,17 +56,11 @@ def wide_world(items: int, width: int = 128, seed: int = 0) -> World:
     bias, user_bias = normal(items, scale=0.3), normal(_USERS, scale=0.3)
     count = draw.integers(0, 500, items).astype(np.float32)
     names = np.arange(items).astype(str)
-    content, collaborative = width - 2 - _TOPICS - _FACTORS, width - 2 - _TOPICS
-    blocks = {
-        "content": (0, content),
-        "collaborative": (content, collaborative),
-        "topics": (collaborative, width - 2),
-        "prior": (width - 2, width),
-    }
     return World(
         info=WorldInfo(
             name=f"wide-{items}", synthetic=True, mean=3.5, public_mean=3.5, click_slope=1.6,
-            click_intercept=-5.8, no_click_logit=1.5, value_low=1.0, value_high=5.0, blocks=blocks,
+            click_intercept=-5.8, no_click_logit=1.5, value_low=1.0, value_high=5.0,
+            blocks=_blocks(width),
             topic_names=tuple(f"topic {z}" for z in range(_TOPICS)),
         ),
         items=pd.DataFrame(
@@ -90,6 +84,17 @@ def wide_world(items: int, width: int = 128, seed: int = 0) -> World:
         user_history_value=draw.random((_USERS, _HISTORY), dtype=np.float32),
         user_profile=normal(_USERS, 32),
     )  # fmt: skip
+
+
+def _blocks(width: int) -> dict[str, tuple[int, int]]:
+    """Return which columns of the item table hold what."""
+    content, collaborative = width - 2 - _TOPICS - _FACTORS, width - 2 - _TOPICS
+    return {
+        "content": (0, content),
+        "collaborative": (content, collaborative),
+        "topics": (collaborative, width - 2),
+        "prior": (width - 2, width),
+    }
 
 
 def random_slates(env: SlateVectorEnv, count: int = 16) -> list[np.ndarray[Any, Any]]:

@@ -117,12 +117,11 @@ def _make(
     content = build_tables.spanned(fused.table)
     extra = item_attributes(catalog)
     provenance = provenance | {
-        "content_explained": fused.explained,
-        "item_attributes": extra.about,
-    }
+        "content_explained": fused.explained, "item_attributes": extra.about,
+    }  # fmt: skip
     models = fit_models(log, split, content, settings["factors"], seed, progress)
     topics, topic_names = build_tables.topic_table(catalog, content, seed)
-    scale = (0.0, 1.0) if log.implicit else (float(log.values.min()), float(log.values.max()))
+    scale = _scale(log)
     side = public_side(log, split.train, content, models.public, topics, scale, HISTORY)
     minutes = build_tables.durations(catalog)
     profile, user_text = _profile_vectors(profiles, log.user_ids, encoders, progress)
@@ -140,9 +139,7 @@ def _make(
     return World(
         info=info,
         items=build_tables.item_table(catalog, minutes, side.popularity, log.item_counts()),
-        users=build_tables.user_table(
-            log, split.train, profiles, settings["held_out_users"], seed
-        ),
+        users=build_tables.user_table(log, split.train, profiles, settings["held_out_users"], seed),
         item_topics=topics,
         item_duration=minutes,
         item_price=extra.price,
@@ -156,6 +153,11 @@ def _make(
         **log_arrays(log, split),
         thumbnails=build_tables.thumbnails(catalog, progress),
     )  # fmt: skip
+
+
+def _scale(log: Interactions) -> tuple[float, float]:
+    """Return the lowest and the highest value of a log."""
+    return (0.0, 1.0) if log.implicit else (float(log.values.min()), float(log.values.max()))
 
 
 def _encodings(vectors: ItemVectors) -> dict[str, Any]:

@@ -42,14 +42,12 @@ class OneCut:
 
     def observation(self, out: Output) -> dict[str, AnyArray]:
         """Return the observation by key."""
-        real = out.real
+        real, (history, candidates) = out.real, self._documents
+        documents: AnyArray = real
         feedback = real[self._feedback]
-        documents: AnyArray
         if self._in_ids_mode:
             documents, (history, candidates) = out.whole, self._ids
             feedback = feedback.reshape(self._past, 3)
-        else:
-            documents, (history, candidates) = real, self._documents
         return {
             "user": real[self._user],
             "history": documents[history],
@@ -61,7 +59,7 @@ class OneCut:
     def info(self, out: Output) -> dict[str, Any]:
         """Return what a step's info tells of the response."""
         real, whole = out.real, out.whole
-        response = {name: real[place] for name, place in self._response}
+        response: dict[str, AnyArray] = {name: real[place] for name, place in self._response}
         if self._has_clusters:
             response["cluster_id"] = whole[self._clusters]
         return {

@@ -1,5 +1,6 @@
 """How attractive an item is, and which items of a slate the user takes."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from slategym.envs import rng
 from slategym.envs.arrays import BoolArray, DoubleArray, FloatArray
 from slategym.envs.part import number, register_part
 from slategym.envs.parts_hooks import HookedPart
+from slategym.errors import UsageError
 
 if TYPE_CHECKING:
     from slategym.envs.reference_scene import Scene
@@ -67,15 +69,26 @@ class Choice(HookedPart):
 
     slot = "choice"
 
-    def probabilities(self, utility: Numbers, filled: BoolArray, no_click: float) -> DoubleArray:
+    def probabilities(  # a part of one's own may state only how it draws
+        self,
+        utility: Numbers,  # noqa: ARG002
+        filled: BoolArray,  # noqa: ARG002
+        no_click: float,  # noqa: ARG002
+    ) -> DoubleArray:
         """Return (B, K+1): the probability that each slot is taken, and that none is.
 
         Args:
             utility: (B, K) natural-log odds.
             filled: (B, K) False for empty slots, which are never taken.
             no_click: utility of taking nothing, natural-log odds.
+
+        Raises:
+            UsageError: a part of one's own that states only how it draws.
         """
-        raise NotImplementedError
+        raise UsageError(
+            f"part {self.name!r} states no probabilities(self, utility, filled, no_click), which "
+            "policies that know the simulation plan with; state it, or ask for another policy."
+        )
 
     def choose(self, scene: "Scene") -> BoolArray:
         """Return (B, K): True where an item of ``scene.slate`` is taken."""
@@ -163,15 +176,15 @@ class ProportionalChoice(Choice):
 
 
 @dataclass(frozen=True)
-class _Cascade(Choice):
+class _Cascade(Choice, ABC):
     """The slate is read from the top; the first item that attracts enough is taken."""
 
     attention_prob: float = number(0.9, 0.0, 1.0, "probability that an item is looked at")
     score_scaling: float = number(0.3, 0.0, 1e6, "multiplies the attraction")
 
+    @abstractmethod
     def attraction(self, utility: Numbers) -> DoubleArray:
         """Return how much each item attracts, before scaling; at least 0."""
-        raise NotImplementedError
 
     def own_chance(self, utility: Numbers) -> DoubleArray:
         """Return q: the probability that an item is taken once the reader has come to it."""

@@ -1,13 +1,16 @@
 """`slategym envs render`: an episode as text, or as one animated GIF."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from slategym.cli_common import ImportOption, JsonOption, import_user_code
 from slategym.console import print_json
 from slategym.errors import UsageError
+
+if TYPE_CHECKING:
+    from slategym.envs.single import SlateEnv
 
 
 def render(
@@ -16,7 +19,12 @@ def render(
         Path | None,
         typer.Option("--world", metavar="WORLD", help="A world folder; default: the variant's."),
     ] = None,
-    policy: Annotated[str, typer.Option(metavar="NAME", help="Who chooses the slates.")] = "random",
+    policy: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Who chooses the slates; a classic's are its oracles, or random."
+        ),
+    ] = "random",
     run: Annotated[
         Path | None,
         typer.Option("--run", metavar="RUN", help="A trained agent chooses, as `train` wrote it."),
@@ -41,26 +49,12 @@ def render(
         raise UsageError(f"--out is {str(out)!r}; it must be named .gif, or left out for text.")
     import_user_code(imports)
     from slategym.benchmarks.episode import play, player, texts
-    from slategym.envs.registry import get_variant
-    from slategym.envs.single import SlateEnv
 
-    variant = get_variant(variant_id)
-    inside = variant.family == "world"
-    if world is not None and not inside:
-        raise UsageError(f"{variant.id} is of family {variant.family}: it takes no --world.")
-    # What the policies by name see and return.
-    changes: dict[str, Any] = {"observation": "ids", "action": "slate"} if inside else {}
-    env = SlateEnv(
-        variant=variant,
-        world=world,
-        privileged=True,
-        render_mode="ansi" if out is None else "rgb_array",
-        **changes,
-    )
+    env = _open(variant_id, world, "ansi" if out is None else "rgb_array")
     episode = play(env, player(env, policy, run), seed, steps)
     env.close()
-    summary = {
-        "variant": variant.id,
+    summary: dict[str, Any] = {
+        "variant": env.variant.id,
         "policy": policy if run is None else str(run),
         "seed": seed,
         "slates": len(episode.frames),
@@ -72,13 +66,36 @@ def render(
 
         save_gif(episode.frames, out, fps)
         summary |= {"out": out, "bytes": out.stat().st_size}
+    shown = list(texts(episode)) if out is None else []
     if as_json:
-        print_json({**summary, **({} if out else {"text": list(texts(episode))})})
+        print_json(summary | ({} if out else {"text": shown}))
         return
-    if out is None:
-        print("\n".join(texts(episode)))
-    told = f"{summary['slates']} slates, return {episode.total:.2f}"
-    told += "" if episode.ended else ", not ended yet"
-    print(f"{variant.id}, {summary['policy']}, seed {seed}: {told}")
-    if out is not None:
-        print(f"picture: {out} ({out.stat().st_size / 1000:,.0f} kB)")
+    _tell(shown, summary)
+
+
+def _open(variant_id: str, world: Path | None, mode: str) -> "SlateEnv":
+    """Return the environment as the policies by name see it and act in it.
+
+    Raises:
+        UsageError: no such variant, or a world for a task that has none.
+    """
+    from slategym.envs.registry import get_variant
+    from slategym.envs.single import SlateEnv
+
+    variant = get_variant(variant_id)
+    inside = variant.family == "world"
+    if world is not None and not inside:
+        raise UsageError(f"{variant.id} is of family {variant.family}: it takes no --world.")
+    changes: dict[str, Any] = {"observation": "ids", "action": "slate"} if inside else {}
+    return SlateEnv(variant=variant, world=world, privileged=True, render_mode=mode, **changes)
+
+
+def _tell(shown: list[str], summary: dict[str, Any]) -> None:
+    """Print the slates, what they came to, and where the picture is."""
+    for text in shown:
+        print(text)
+    told = f"{summary['slates']} slates, return {summary['return']:.2f}"
+    told += "" if summary["ended"] else ", not ended yet"
+    print(f"{summary['variant']}, {summary['policy']}, seed {summary['seed']}: {told}")
+    if "out" in summary:
+        print(f"picture: {summary['out']} ({summary['bytes'] / 1000:,.0f} kB)")

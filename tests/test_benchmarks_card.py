@@ -108,6 +108,14 @@ def test_settings_the_variant_does_not_know_are_left_out_and_named() -> None:
     assert said["least"] is None
 
 
+def test_an_oracle_that_reads_more_than_the_click_logit_can_be_ranked() -> None:
+    said = rank_stability(
+        tiny_world(), policies=("random", "oracle-reward"), grid={BASE: {}}, users=64, draws=100
+    )
+    returns = said["settings"][0]["returns"]
+    assert returns["oracle-reward"] > returns["random"]
+
+
 def test_the_grid_is_known_to_the_default_environment_and_changes_it() -> None:
     known = get_variant("slategym/World-v0").parameters
     for name, change in GRID.items():

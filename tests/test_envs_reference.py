@@ -81,16 +81,20 @@ def flat(value: object, path: str = "") -> Iterator[tuple[str, np.ndarray]]:
         yield path, np.asarray(value)
 
 
-def assert_same(compiled: object, stated: object, when: str) -> None:
+def differences(compiled: object, stated: object) -> list[str]:
+    """Ways to the arrays in which two nested dicts differ, and how."""
     left, right = dict(flat(compiled)), dict(flat(stated))
-    assert left.keys() == right.keys(), when
-    for path, a in left.items():
-        b = right[path]
-        assert (a.shape, a.dtype) == (b.shape, b.dtype), f"{when}: {path}"
-        if a.dtype.kind == "f":
-            np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5, err_msg=f"{when}: {path}")
-        else:
-            np.testing.assert_array_equal(a, b, err_msg=f"{when}: {path}")
+    found = [f"{path}: only in one" for path in left.keys() ^ right.keys()]
+    for path in left.keys() & right.keys():
+        a, b = left[path], right[path]
+        if (a.shape, a.dtype) != (b.shape, b.dtype):
+            found.append(f"{path}: {a.dtype} {a.shape} against {b.dtype} {b.shape}")
+        elif a.dtype.kind == "f":
+            if not np.allclose(a, b, rtol=2e-5, atol=2e-5, equal_nan=True):
+                found.append(f"{path}: off by {np.abs(a - b).max():g}")
+        elif not np.array_equal(a, b):
+            found.append(f"{path}: {np.sum(a != b)} entries differ")
+    return sorted(found)
 
 
 def slates(simulation: WorldSimulation, rng: np.random.Generator) -> np.ndarray:
@@ -106,10 +110,10 @@ def slates(simulation: WorldSimulation, rng: np.random.Generator) -> np.ndarray:
     return drawn
 
 
-def compare(
+def parted(
     variant: Variant, world: World | None = None, *, batch: int = 64, steps: int = 40
-) -> None:
-    """Walk both through the same episodes, and look at everything they tell and keep."""
+) -> list[str]:
+    """Walk both through the same episodes; where what they tell or keep first differs."""
     opened = tiny_world() if world is None else world
     compiled = WorldSimulation(opened, variant, batch)
     stated = ReferenceSimulation(opened, variant, batch)
@@ -119,40 +123,48 @@ def compare(
     for each in (compiled, stated):
         each.begin(np.full(batch, 3, np.uint64), np.arange(batch, dtype=np.uint64))
     for step in range(steps):
-        assert_same(compiled.get_state(), stated.get_state(), f"state before step {step}")
+        pairs = {"state before": (compiled.get_state(), stated.get_state())}
         if step % 4 == 0:
-            assert_same(compiled.observe(), stated.observe(), f"observation {step}")
-            assert_same(compiled.privileged(), stated.privileged(), f"privileged {step}")
+            pairs["observation"] = (compiled.observe(), stated.observe())
+            pairs["privileged"] = (compiled.privileged(), stated.privileged())
         actions = slates(compiled, rng)
         a, b = compiled.step(actions), stated.step(actions)
-        assert_same(a._asdict(), b._asdict(), f"step {step}")
+        pairs["step"] = (a._asdict(), b._asdict())
         done = a.terminated | a.truncated
         if done.any():
-            assert_same(compiled.observe(done), stated.observe(done), f"last of {step}")
+            pairs["last observation"] = (compiled.observe(done), stated.observe(done))
+        found = [
+            f"{what} {step}{entry}"
+            for what, (ours, theirs) in pairs.items()
+            for entry in differences(ours, theirs)
+        ]
+        if found:
+            return found
         compiled.next_episode(done)
         stated.next_episode(done)
+    return []
 
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice(choice: str) -> None:
-    compare(standard(Like(), Skip(), Share(), choice=choice), batch=32)
+    assert parted(standard(Like(), Skip(), Share(), choice=choice), batch=32) == []
 
 
 @pytest.mark.parametrize("count", [8, 45])
 @pytest.mark.parametrize("source", SOURCES)
 def test_every_source_of_candidates(source: str, count: int) -> None:
-    compare(standard(candidates=source, num_candidates=count), batch=16)
+    assert parted(standard(candidates=source, num_candidates=count), batch=16) == []
 
 
 @pytest.mark.parametrize("part", CHANGES, ids=lambda part: part.name)
 def test_every_change_where_several_items_are_taken(part: Part) -> None:
     company = [SHELF] if part.name == "bursts" else []
-    compare(standard(Purchase(), part, *company, choice="position"), batch=32)
+    assert parted(standard(Purchase(), part, *company, choice="position"), batch=32) == []
 
 
 @pytest.mark.parametrize("part", [Like(), Skip(), Share(), Purchase(), *LEAVING], ids=str)
 def test_every_feedback_and_way_to_leave_alone(part: Part) -> None:
-    compare(standard(part), batch=32)
+    assert parted(standard(part), batch=32) == []
 
 
 @pytest.mark.parametrize("pair", list(zip(CHOICES, SOURCES, strict=True)), ids="-".join)
@@ -161,7 +173,7 @@ def test_all_parts_at_once(pair: tuple[str, str]) -> None:
     size = 45 if source == "fixed" else 12
     kind = "ids" if source in ("popular", "catalogue") else "features"
     variant = standard(*EVERYTHING, choice=choice, candidates=source, slate_size=3)
-    compare(variant.override(num_candidates=size, observation=kind))
+    assert parted(variant.override(num_candidates=size, observation=kind)) == []
 
 
 @pytest.mark.slow
@@ -170,7 +182,7 @@ def test_all_parts_at_once(pair: tuple[str, str]) -> None:
 def test_all_parts_under_every_choice_and_source(pair: tuple[str, str], count: int) -> None:
     choice, source = pair
     variant = standard(*EVERYTHING, choice=choice, candidates=source, slate_size=3)
-    compare(variant.override(num_candidates=count), steps=60)
+    assert parted(variant.override(num_candidates=count), steps=60) == []
 
 
 @pytest.mark.parametrize(
@@ -188,7 +200,7 @@ def test_all_parts_under_every_choice_and_source(pair: tuple[str, str], count: i
 )
 def test_every_way_to_observe_and_to_act(changes: dict[str, Any]) -> None:
     parts = () if "without" in changes else EVERYTHING
-    compare(standard(*parts, **changes), batch=16, steps=20)
+    assert parted(standard(*parts, **changes), batch=16, steps=20) == []
 
 
 @pytest.mark.parametrize(
@@ -208,7 +220,7 @@ def test_every_way_to_observe_and_to_act(changes: dict[str, Any]) -> None:
     ids=str,
 )
 def test_numbers_at_the_edge(changes: dict[str, float]) -> None:
-    compare(standard(*EVERYTHING, **changes), batch=16, steps=20)
+    assert parted(standard(*EVERYTHING, **changes), batch=16, steps=20) == []
 
 
 def test_a_world_whose_items_have_no_times_creators_or_topics() -> None:
@@ -217,7 +229,7 @@ def test_a_world_whose_items_have_no_times_creators_or_topics() -> None:
     topics = world.item_topics.copy()
     topics[::3] = 0
     fields |= {"item_time": None, "item_creator": None, "item_price": None, "item_topics": topics}
-    compare(standard(*EVERYTHING), type(world)(**fields), batch=16, steps=20)
+    assert parted(standard(*EVERYTHING), type(world)(**fields), batch=16, steps=20) == []
 
 
 @pytest.mark.parametrize(
@@ -228,7 +240,7 @@ def test_every_registered_world_variant(variant_id: str) -> None:
     assert isinstance(variant, Variant)
     if not all(type(part) in BUILT_IN for part in variant.parts):
         pytest.skip("it has a part of its own, which is not compiled")
-    compare(variant, as_world(variant.world))
+    assert parted(variant, as_world(variant.world)) == []
 
 
 def test_a_snapshot_of_one_is_a_snapshot_of_the_other() -> None:
@@ -240,7 +252,21 @@ def test_a_snapshot_of_one_is_a_snapshot_of_the_other() -> None:
         compiled.step(slates(compiled, rng))
     stated.set_state(compiled.get_state())
     actions = slates(compiled, rng)
-    assert_same(compiled.step(actions)._asdict(), stated.step(actions)._asdict(), "after 7 steps")
+    assert differences(compiled.step(actions)._asdict(), stated.step(actions)._asdict()) == []
+
+
+def test_a_difference_is_found_and_named() -> None:
+    ours = {"a": np.zeros(2), "b": {"c": np.arange(3)}, "d": np.zeros(1)}
+    theirs = {"a": np.full(2, 1e-3), "b": {"c": np.array([0, 1, 3])}, "e": np.zeros(1)}
+    assert differences(ours, ours) == []
+    assert differences(ours, theirs) == [
+        "/a: off by 0.001",
+        "/b/c: 1 entries differ",
+        "/d: only in one",
+        "/e: only in one",
+    ]
+    wide = {**ours, "a": np.zeros(2, np.float32)}
+    assert differences(ours, wide) == ["/a: float64 (2,) against float32 (2,)"]
 
 
 def test_every_part_was_put_to_the_test() -> None:
