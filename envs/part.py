@@ -61,6 +61,10 @@ class Part:
         """Return the name under ``part``, and the parameters, as plain JSON values."""
         return {"part": self.name, **asdict(self)}
 
+    def rules(self) -> dict[str, Any]:
+        """Return the numbers that the compiled step goes by: the parameters, by name."""
+        return asdict(self)
+
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Return the part whose `to_json` gave ``value``; absent keys take their default.

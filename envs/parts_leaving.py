@@ -1,7 +1,7 @@
 """When a session ends, and whether and when the user comes back."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,24 +34,34 @@ class Patience(Leaving):
     ``patience <- min(patience + patience_gain, patience_cap)`` on a click, else
     ``patience - patience_loss``; then minus ``boredom * max(mean fatigue of the slate -
     boredom_threshold, 0)`` and, if any item was skipped (`Skip`), minus ``skip_annoyance``. The
-    session ends at patience <= 0.
+    session ends at patience <= 0. A cap below the patience at the start is raised to it, for a
+    click never costs patience.
     """
 
     name = "patience"
     patience: float = number(5.0, 1e-6, 1e6, "patience at the start of a session")
-    patience_cap: float = number(6.0, 1e-6, 1e6, "largest patience")
+    patience_cap: float = number(6.0, 1e-6, 1e6, "largest patience; at least that at the start")
     patience_gain: float = number(0.5, 0.0, 1e6, "patience won by a click")
     patience_loss: float = number(1.0, 0.0, 1e6, "patience lost without a click")
     boredom: float = number(0.5, 0.0, 1e3, "patience lost per unit of fatigue above threshold")
     boredom_threshold: float = number(0.8, 0.0, 1e3, "mean fatigue of a slate that is borne")
     skip_annoyance: float = number(0.0, 0.0, 1e3, "patience lost in a step with a skip")
 
+    @property
+    def most(self) -> float:
+        """The largest patience: the cap, or what a session begins with where that is more."""
+        return max(self.patience_cap, self.patience)
+
+    def rules(self) -> dict[str, Any]:
+        """Return the parameters, the cap as it is kept."""
+        return super().rules() | {"patience_cap": self.most}
+
     def left(
         self, patience: Numbers, clicked: BoolArray, fatigue: Numbers, skipped: BoolArray
     ) -> DoubleArray:
         """Return (B,) patience after a slate of mean ``fatigue`` (B,)."""
         before = patience.astype(np.float64)
-        glad = np.minimum(before + self.patience_gain, self.patience_cap)
+        glad = np.minimum(before + self.patience_gain, self.most)
         base = np.where(clicked, glad, before - self.patience_loss)
         bored = self.boredom * np.maximum(fatigue - self.boredom_threshold, 0.0)
         return np.asarray(base - bored - np.where(skipped, self.skip_annoyance, 0.0))

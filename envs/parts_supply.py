@@ -119,7 +119,7 @@ class Creators(Change):
     creators: float = number(32.0, 1.0, 256.0, "groups of creators")
     creator_decay: float = number(0.97, 0.0, 1.0, "share of vigour kept per step")
     creator_gain: float = number(0.5, 0.0, 10.0, "vigour won by a whole slate")
-    creator_leave: float = number(0.3, 0.0, 1.0, "vigour at which a creator leaves")
+    creator_leave: float = number(0.3, 1e-6, 1.0, "vigour below which a creator leaves")
 
     def tended(self, vigour: Numbers, share: Numbers) -> DoubleArray:
         """Return vigour after a step; 0 is gone. Both are (B, M)."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from slategym.envs.arrays import AnyArray
+from slategym.envs.parts_leaving import Patience
 from slategym.envs.protocol import Step
 from slategym.envs.render_view import Card, Gauge, SlateView, as_text, with_scores
 from slategym.envs.users import Named
@@ -128,9 +129,10 @@ def _session(step: Step | None, row: int) -> tuple[str, ...]:
 def _gauges(variant: Variant, state: Named, row: int) -> Iterator[Gauge]:
     """Yield what runs out in a session: patience, minutes, money."""
     limits = variant.parameters
-    if variant.find("patience") is not None:
+    patience = variant.find("patience")
+    if isinstance(patience, Patience):
         left = max(float(state.patience[row]), 0.0)
-        yield Gauge("patience", left / limits["patience_cap"], f"{left:.1f}")
+        yield Gauge("patience", left / patience.most, f"{left:.1f}")
     budget = limits.get("minute_budget", 0.0)
     if budget > 0:
         left = max(budget - float(state.used[row]), 0.0)

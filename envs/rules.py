@@ -41,7 +41,7 @@ def rules_of(world: World, variant: Variant, layout: Layout) -> AnyArray:
     info = world.info
     given: dict[str, Any] = {name: getattr(info, name) for name in _WORLD}
     for part in variant.parts:
-        given |= {key: value for key, value in part.to_json().items() if key != "part"}
+        given |= part.rules()
         if f"on_{part.name}" in (RULES.names or ()):
             given[f"on_{part.name}"] = 1
     # None stands for the number that was fitted to the world.

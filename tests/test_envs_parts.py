@@ -43,6 +43,7 @@ from slategym.envs.reference import ReferenceSimulation
 from slategym.envs.reference_scene import Scene
 from slategym.envs.tiny import tiny_world
 from slategym.envs.variant import Variant
+from slategym.errors import UsageError
 
 CHOICES = (
     LogitChoice(), ProportionalChoice(), ExponentialCascade(), ProportionalCascade(),
@@ -350,6 +351,21 @@ def test_patience_rises_to_its_cap_and_boredom_only_counts_above_the_threshold()
     np.testing.assert_allclose(
         strict.left(np.full(1, 5.0), clicked[:1], fatigue[:1], ~skipped[:1]), 4.3
     )
+
+
+@given(st.floats(0.1, 50), st.floats(0.1, 50), st.floats(0, 5))
+def test_a_click_never_costs_patience(start: float, cap: float, gain: float) -> None:
+    part = Patience(patience=start, patience_cap=cap, patience_gain=gain)
+    left = part.left(np.full(1, start), np.ones(1, bool), np.zeros(1), np.zeros(1, bool))
+    assert start - 1e-12 <= left[0] <= max(start, cap)
+    assert part.rules()["patience_cap"] == part.most == max(start, cap)
+
+
+def test_a_creator_leaves_at_some_vigour_for_none_left_means_gone() -> None:
+    with pytest.raises(UsageError, match=r"creator_leave is 0.*in \[1e-06, 1\]"):
+        Creators(creator_leave=0)
+    gone = Creators(creator_leave=1e-6, creator_decay=0.0).tended(np.ones((1, 1)), np.zeros((1, 1)))
+    assert gone[0, 0] == 0
 
 
 @given(numbers(0, 1), numbers(0, 20), st.floats(0, 5), st.floats(0, 5))

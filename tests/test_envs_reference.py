@@ -211,6 +211,7 @@ def test_every_way_to_observe_and_to_act(changes: dict[str, Any]) -> None:
         {"skip_below": 1.0},
         {"skip_below": 0.0},
         {"watch_noise": 0.0},
+        {"patience": 9.0, "patience_cap": 2.0},  # the cap is raised
         {"creator_decay": 0.0},  # soon less is left than there are candidates
         {"creator_decay": 0.0, "num_candidates": 45},
         {"taste_spread": 0.0, "interest_drift": 1.0, "taste_walk": 1.0},

@@ -205,15 +205,16 @@ def test_an_episode_as_text_and_as_gif(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_an_episode_of_a_classic_under_its_oracles(capsys: pytest.CaptureFixture[str]) -> None:
-    def total(variant_id: str, policy: str) -> float:
-        command = ["envs", "render", f"slategym/{variant_id}-v0", "--policy", policy]
+    def total(task: str, policy: str) -> float:
+        command = ["envs", "render", f"slategym/{task}-v0", "--policy", policy]
         assert run([*command, "--seed", "1", "--steps", "300", "--json"]) == 0
         summary = json.loads(capsys.readouterr().out)
         assert summary["ended"]
         return float(summary["return"])
 
     # Patience pays where myopia eats up satisfaction; one who knows the user beats one who guesses.
-    assert total("LongTermSatisfactionHard", "optimal") > total("LongTermSatisfactionHard", "myopic")
+    hard = {name: total("LongTermSatisfactionHard", name) for name in ("optimal", "myopic")}
+    assert hard["optimal"] > hard["myopic"]
     niche = {name: total("NicheExploration", name) for name in ("bayes_greedy", "random")}
     assert niche["bayes_greedy"] > niche["random"]
     command = ["envs", "render", "slategym/NicheExploration-v0", "--policy", "bayes_gredy"]
