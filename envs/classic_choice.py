@@ -1,10 +1,11 @@
 """How a user of a classic chooses from a slate: RecSim's four choice models."""
 
 import numba
+import numpy as np
 
-from slategym.envs.arrays import DoubleArray, LongArray
+from slategym.envs.arrays import DoubleArray, KeyArray, LongArray
 from slategym.envs.classic_constants import CHOICE_MODELS
-from slategym.envs.classic_draws import exp, log
+from slategym.envs.classic_draws import counter, exp, log
 
 _PROPORTIONAL, _LOGIT, _EXP_CASCADE, _PROP_CASCADE = range(len(CHOICE_MODELS))
 
@@ -28,7 +29,7 @@ def weigh(
                        exp_cascade x = exp(s); prop_cascade x = s - m; g x is cut at 1
 
     Args:
-        weights: (N, K + 1) scores of the places, then the no-click mass.
+        weights: (K + 1, N) scores of the places, then the no-click mass.
         model: index into `CHOICE_MODELS`.
         min_normalizer: m.
         attention_prob: a.
@@ -44,24 +45,33 @@ def weigh(
         for i in range(len(flat)):
             flat[i] -= min_normalizer
     if model in (_EXP_CASCADE, _PROP_CASCADE):
-        for n in range(weights.shape[0]):
-            left = 1.0
-            for i in range(weights.shape[1] - 1):
-                chance = attention_prob * min(score_scaling * weights[n, i], 1.0)
-                weights[n, i] = left * chance
-                left *= 1.0 - chance
-            weights[n, weights.shape[1] - 1] = left
+        _cascade(weights, attention_prob, score_scaling)
+
+
+@numba.njit(forceinline=True, error_model="numpy")
+def _cascade(weights: DoubleArray, attention_prob: float, score_scaling: float) -> None:
+    """Turn scores into the chance that a place is the first to be chosen, in order."""
+    last = weights.shape[0] - 1
+    left = weights[last]
+    for n in range(len(left)):
+        left[n] = 1.0
+    for i in range(last):
+        row = weights[i]
+        for n in range(len(left)):
+            chance = attention_prob * min(score_scaling * row[n], 1.0)
+            row[n] = left[n] * chance
+            left[n] *= 1.0 - chance
 
 
 @numba.njit(forceinline=True, error_model="numpy")
 def _subtract_most(scores: DoubleArray) -> None:
-    """Subtract each row's largest score, so that no exponential overflows."""
-    for n in range(scores.shape[0]):
-        most = scores[n, 0]
-        for i in range(scores.shape[1]):
-            most = max(most, scores[n, i])
-        for i in range(scores.shape[1]):
-            scores[n, i] -= most
+    """Subtract each user's largest score, so that no exponential overflows."""
+    for n in range(scores.shape[1]):
+        most = scores[0, n]
+        for i in range(scores.shape[0]):
+            most = max(most, scores[i, n])
+        for i in range(scores.shape[0]):
+            scores[i, n] -= most
 
 
 @numba.njit(forceinline=True, error_model="numpy")
@@ -83,17 +93,47 @@ def lone_score(
 
 
 @numba.njit(forceinline=True, error_model="numpy")
-def again(slate: LongArray, place: int) -> int:
+def again(slate: KeyArray, place: int) -> np.uint64:
     """Return how often the document of a place was shown before it in the slate."""
-    count = 0
+    count = np.uint64(0)
     for j in range(place):
-        count += slate[j] == slate[place]
+        count += np.uint64(slate[j] == slate[place])
     return count
 
 
 @numba.njit(forceinline=True, error_model="numpy")
-def race(speeds: DoubleArray) -> int:
-    """Return the place that is chosen, or -1: each with chance weight / sum of weights.
+def any_again(slates: KeyArray) -> bool:
+    """Return whether any slate (N, K) shows a document twice."""
+    found = 0
+    for i in range(1, slates.shape[1]):
+        for j in range(i):
+            for n in range(slates.shape[0]):
+                found += slates[n, i] == slates[n, j]
+    return found > 0
+
+
+@numba.njit(forceinline=True, error_model="numpy")
+def count_again(
+    slates: KeyArray, at: KeyArray, candidates: int, purpose: int, numbers: KeyArray
+) -> None:
+    """Give a document that is shown again a draw of its own.
+
+    Args:
+        slates: (N, K) positions.
+        at: (N,) keys of the step.
+        candidates: C; the m-th showing of position p draws number p + m C.
+        purpose: of the draws.
+        numbers: (K + 1, N) counters of the draws, written.
+    """
+    for i in range(1, slates.shape[1]):
+        for n in range(slates.shape[0]):
+            index = slates[n, i] + np.uint64(candidates) * again(slates[n], i)
+            numbers[i, n] = counter(at[n], purpose, index)
+
+
+@numba.njit(forceinline=True, error_model="numpy")
+def race(speeds: DoubleArray, most: DoubleArray, chosen: LongArray) -> None:
+    """Write the places that are chosen, or -1: each with chance weight / sum of weights.
 
     An exponential race: each place, and choosing nothing, has an exponential clock of mean one,
     and rings at clock / weight; the first to ring is chosen. A clock belongs to the candidate,
@@ -101,14 +141,18 @@ def race(speeds: DoubleArray) -> int:
     is shown twice has two clocks.
 
     Args:
-        speeds: (K + 1,) weight / clock of the places, then of choosing nothing.
+        speeds: (K + 1, N) weight / clock of the places, then of choosing nothing.
+        most: (N,) scratch.
+        chosen: (N,) written.
     """
-    count = len(speeds) - 1
-    chosen, most = -1, speeds[count]
-    for i in range(count):
-        chosen = i if speeds[i] > most else chosen
-        most = max(speeds[i], most)
-    return chosen
+    last = speeds.shape[0] - 1
+    for n in range(len(most)):
+        most[n], chosen[n] = speeds[last, n], -1
+    for i in range(last):
+        row = speeds[i]
+        for n in range(len(most)):
+            chosen[n] = i if row[n] > most[n] else chosen[n]
+            most[n] = max(row[n], most[n])
 
 
 @numba.njit(forceinline=True, error_model="numpy")
@@ -116,8 +160,8 @@ def speeds_from(weights: DoubleArray, u: DoubleArray) -> None:
     """Divide weights by exponential clocks of mean one, in place.
 
     Args:
-        weights: (N, K + 1) see `weigh`.
-        u: (N, K + 1) uniform numbers.
+        weights: (K + 1, N) see `weigh`.
+        u: (K + 1, N) uniform numbers.
     """
     speeds, numbers = weights.reshape(-1), u.reshape(-1)
     for i in range(len(speeds)):

@@ -38,16 +38,16 @@ def _by_rules(name: str) -> Callable[..., Any]:
 draw_user = _by_rules("draw_user")
 """(rules, at, user (U,)): write a new user."""
 draw_candidates = _by_rules("draw_candidates")
-"""(rules, state, first, count, work): write new candidates of some users."""
-prepare = _by_rules("prepare")
-"""(rules, state, slates, first, luck): draw what chance decides for a block of users."""
+"""(rules, users, work): write new candidates of a block of users."""
 meet = _by_rules("meet")
-"""(rules, state, slate, out, b, luck, n): show a slate; place, reward, value, whether it ends."""
+"""(rules, users, slates, out, luck): show slates; place, reward, value, and who leaves."""
 progress = _by_rules("progress")
 """(rules, step): how far the episode is, in [0, 1]."""
 put_user = _by_rules("put_user")
-"""(rules, user, out): write what is seen of a user."""
+"""(rules, user (N, U), out (N, Du)): write what is seen of users."""
 put_document = _by_rules("put_document")
-"""(rules, cluster, feature, out): write what is seen of a document."""
+"""(rules, cluster, feature, out, start): write what is seen of a document into zeros."""
+put_documents = _by_rules("put_documents")
+"""(rules, clusters (N,), features (N,), out (N * D,)): write what is seen of N documents."""
 tally_document = _by_rules("tally_document")
-"""(rules, cluster, feature, sums, at): add a document to sums."""
+"""(rules, cluster, feature, weight, sums, at): add a document to sums, with a weight."""

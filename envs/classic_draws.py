@@ -11,7 +11,7 @@ import numba
 import numpy as np
 
 from slategym.envs import rng
-from slategym.envs.arrays import DoubleArray, LongArray
+from slategym.envs.arrays import DoubleArray, KeyArray, LongArray
 
 # What a draw is for; numbers from 64 on belong to the classics. One is never reused.
 INTEREST, CLUSTER, SHOWN, NOTHING = 64, 65, 66, 67
@@ -21,8 +21,9 @@ EXPOSURE, CLICKBAIT, ENGAGEMENT = 72, 73, 74
 # The episode of candidates that stay for ever. Its counter, plus one, is zero: no episode's is.
 NO_EPISODE = np.uint64(2**64 - 1)
 
-_bits = rng.bits
-_S9, _S32, _S52 = (np.uint64(s) for s in (9, 32, 52))
+_mix = rng.mix
+_S9, _S32, _S40, _S52 = (np.uint64(s) for s in (9, 32, 40, 52))
+_ONE, _GOLDEN = np.uint64(1), rng._GOLDEN  # noqa: SLF001
 _LOWER = np.uint64(2**32 - 1)
 
 # exp: Cody and Waite (1980): x = k ln 2 + r, |r| <= ln(2) / 2, ln 2 in two parts (fdlibm's).
@@ -35,6 +36,7 @@ _TAYLOR = tuple(1.0 / math.factorial(n) for n in range(14))  # beyond: below 1e-
 # natural logarithm: fdlibm's e_log.c, as in slategym.envs.rng, but free of branches.
 _SQRT_2 = 1.4142135623730951
 _MANTISSA, _EXPONENT_0 = np.uint64(2**52 - 1), np.uint64(1023 << 52)
+_INTEGER_0 = np.uint64(0x433 << 52)  # 2^52
 _INTEGER, _INTEGER_VALUE = np.uint64(0x433 << 52), 2.0**52 + 1023.0  # 2^52 + n, as bits
 
 _inline: Callable[..., Callable[..., float]] = numba.njit(forceinline=True, error_model="numpy")
@@ -80,28 +82,52 @@ def log(x: float) -> float:
 
 
 @_inline
-def half(at: np.uint64, purpose: int, index: int) -> np.uint64:
-    """Return 32 random bits: draw ``index // 2``, its upper half for even indices."""
-    number = _bits(at, purpose, index >> 1)
-    return number & _LOWER if index & 1 else number >> _S32
+def counter(at: np.uint64, purpose: int, index: int) -> np.uint64:
+    """Return the number whose mix is `slategym.envs.rng.bits`."""
+    return at + ((np.uint64(purpose) << _S40) + np.uint64(index) + _ONE) * _GOLDEN
 
 
 @_inline
-def below_from(bits32: np.uint64, count: int) -> int:
-    """Return an integer in [0, count) from 32 bits (Lemire 2019, without rejection)."""
-    return np.int64((bits32 * np.uint64(count)) >> _S32)  # type: ignore[return-value]
+def mix_all(numbers: KeyArray) -> None:
+    """Turn counters into random bits, in place; a loop of vector instructions."""
+    for i in range(len(numbers)):
+        numbers[i] = _mix(numbers[i])
+
+
+@_inline
+def upper(number: np.uint64) -> np.uint64:
+    """Return the upper 32 bits."""
+    return number >> _S32
+
+
+@_inline
+def lower(number: np.uint64) -> np.uint64:
+    """Return the lower 32 bits."""
+    return number & _LOWER
+
+
+@_inline
+def below_from(bits32: np.uint64, count: int) -> np.uint64:
+    """Return a whole number in [0, count) from 32 bits (Lemire 2019, without rejection)."""
+    return (bits32 * np.uint64(count)) >> _S32
+
+
+@_inline
+def _whole(number: np.uint64) -> float:
+    """Return a whole number below 2^52 as a float: the low bits of 2^52 + n."""
+    return np.uint64(number | _INTEGER_0).view(np.float64) - 2.0**52
 
 
 @_inline
 def single_from(bits32: np.uint64) -> float:
     """Return a number in the open interval (0, 1) that a float32 holds exactly (23 bits)."""
-    return (np.float64(np.int64(bits32 >> _S9)) + 0.5) * 2.0**-23
+    return (_whole(bits32 >> _S9) + 0.5) * 2.0**-23
 
 
 @_inline
 def uniform_from(bits32: np.uint64) -> float:
     """Return a number in the open interval (0, 1) from 32 bits."""
-    return (np.float64(np.int64(bits32)) + 0.5) * 2.0**-32
+    return (_whole(bits32) + 0.5) * 2.0**-32
 
 
 @_inline

@@ -10,8 +10,15 @@ import numba
 import numpy as np
 
 from slategym.envs import rng
-from slategym.envs.arrays import DoubleArray, FloatArray, LongArray
-from slategym.envs.classic_choice import again, lone_score, race, speeds_from, weigh
+from slategym.envs.arrays import AnyArray, DoubleArray, FloatArray, KeyArray
+from slategym.envs.classic_choice import (
+    any_again,
+    count_again,
+    lone_score,
+    race,
+    speeds_from,
+    weigh,
+)
 from slategym.envs.classic_constants import N_TOPICS
 from slategym.envs.classic_draws import (
     CLUSTER,
@@ -19,15 +26,16 @@ from slategym.envs.classic_draws import (
     NOTHING,
     SHOWN,
     below_from,
-    half,
+    counter,
+    lower,
+    mix_all,
     normal,
     normals,
     uniform_from,
+    upper,
 )
 from slategym.envs.classic_state import (
     DRAWN,
-    KEY,
-    STEP,
     EvolutionRules,
     Luck,
     Response,
@@ -40,7 +48,6 @@ BUDGET = N_TOPICS
 NAMES = ("click", "watch_time", "liked", "quality")
 """The quantities of a response, in the order of `Response.real`."""
 _bits, _step_key, _uniform = rng.bits, rng.step_key, rng.uniform
-_LOWER, _S32 = np.uint64(2**32 - 1), np.uint64(32)
 _compiled = numba.njit(forceinline=True, error_model="numpy")
 
 
@@ -53,26 +60,43 @@ def draw_user(rules: EvolutionRules, at: np.uint64, user: DoubleArray) -> None:
 
 
 @_compiled
-def draw_candidates(
-    rules: EvolutionRules, state: State, first: int, count: int, work: Work
-) -> None:
-    """Write new videos for a block of users, clusters uniform; quality waits to be looked at."""
-    size = state.cluster.shape[1]
-    for b in range(first, first + count):
-        at = state.counters[b, DRAWN]
-        for c in range(0, size - 1, 2):
-            number = _bits(at, CLUSTER, c >> 1)
-            state.cluster[b, c] = below_from(number >> _S32, N_TOPICS)
-            state.cluster[b, c + 1] = below_from(number & _LOWER, N_TOPICS)
-        if size & 1:
-            state.cluster[b, size - 1] = below_from(half(at, CLUSTER, size - 1), N_TOPICS)
+def draw_candidates(rules: EvolutionRules, users: State, work: Work) -> None:
+    """Write new videos for a block of users, clusters uniform; quality waits to be looked at.
+
+    Two videos share a draw.
+    """
+    block, size = users.cluster.shape
+    pairs = (size + 1) // 2
+    numbers = work.bits[: block * pairs]
+    rows = numbers.reshape(block, pairs)
+    for n in range(block):
+        for pair in range(pairs):
+            rows[n, pair] = counter(users.counters[n, DRAWN], CLUSTER, pair)
+    mix_all(numbers)
+    if size % 2 == 0:  # then the videos lie in the order of the draws
+        clusters = users.cluster.reshape(-1)
+        for i in range(len(numbers)):
+            clusters[2 * i] = below_from(upper(numbers[i]), N_TOPICS)
+            clusters[2 * i + 1] = below_from(lower(numbers[i]), N_TOPICS)
+        return
+    for n in range(block):
+        for c in range(size):
+            number = rows[n, c // 2]
+            bits32 = lower(number) if c % 2 else upper(number)
+            users.cluster[n, c] = below_from(bits32, N_TOPICS)
 
 
 @_compiled
 def quality_of(rules: EvolutionRules, at: np.uint64, cluster: int, position: int) -> float:
     """Return the quality of a candidate: normal about its cluster's mean."""
-    noise = normal(uniform_from(_bits(at, SHOWN, position) & _LOWER))
+    noise = normal(quality_luck(at, position))
     return rules.cluster_means[cluster] + rules.quality_stddev * noise
+
+
+@_compiled
+def quality_luck(at: np.uint64, position: np.uint64) -> float:
+    """Return the uniform number behind the quality of a candidate."""
+    return uniform_from(lower(_bits(at, SHOWN, position)))
 
 
 @_compiled
@@ -111,101 +135,120 @@ def budget_after(
 
 
 @_compiled
-def prepare(
-    rules: EvolutionRules,
-    state: State,
-    slates: LongArray,
-    out: Response,
-    first: int,
-    luck: Luck,
-) -> None:
-    """Draw what chance decides for a block of users: clocks, and quality of what is shown.
+def meet(rules: EvolutionRules, users: State, slates: KeyArray, out: Response, luck: Luck) -> None:
+    """Show slates to a block of users: choice, watch time, drift and budget.
 
-    The clock of a candidate is the upper half of its draw of the step, its quality the lower
-    half of its draw of the step in which it was made: the same draw, unless candidates stay.
+    Writes the place clicked or -1, the reward in minutes, the value in [0, 1] that the history
+    keeps, and whether the budget is spent.
     """
-    size, count = slates.shape[1], state.cluster.shape[1]
-    u, mean, noise = luck.work.real[0], luck.work.real[1], luck.work.real[2]
-    for n in range(len(luck.clocks)):
-        counters, slate, clocks = state.counters[first + n], slates[first + n], luck.clocks[n]
-        cluster, user, weights = state.cluster[first + n], state.user[first + n], luck.weights[n]
-        at, drawn = _step_key(counters[KEY], counters[STEP]), counters[DRAWN]
-        number = _bits(at, NOTHING, 0)
-        clocks[size], luck.drift[n] = uniform_from(number >> _S32), uniform_from(number & _LOWER)
-        weights[size] = rules.no_click_mass
-        for i in range(size):
-            before, c = again(slate, i), cluster[slate[i]]
-            number = _bits(at, SHOWN, slate[i] + count * before)
-            clocks[i] = uniform_from(number >> _S32)
-            weights[i], mean[n * size + i] = user[c], rules.cluster_means[c]
-            if drawn != at or before > 0:
-                number = _bits(drawn, SHOWN, slate[i])
-            u[n * size + i] = uniform_from(number & _LOWER)
+    _draw_luck(rules, users, slates, luck)
     weigh(
         luck.weights, rules.choice_model, rules.min_normalizer,
         rules.attention_prob, rules.score_scaling,
     )  # fmt: skip
     speeds_from(luck.weights, luck.clocks)
-    quality, start = luck.quality, first * size
-    normals(u[: len(quality)], noise[: len(quality)], quality, luck.work.order)
-    watched, liked, seen = out.real[1], out.real[2], out.real[3]
-    for i in range(len(quality)):
-        quality[i] = mean[i] + rules.quality_stddev * noise[i]
-        seen[start + i] = quality[i]
-        watched[start + i] = liked[start + i] = 0.0
+    race(luck.weights, luck.most, luck.slot)
+    watched, liked = out.second.reshape(-1), out.third.reshape(-1)
+    for i in range(len(watched)):
+        watched[i] = 0.0
+        liked[i] = 0.0
+    for i in range(slates.shape[1]):
+        for n in range(len(slates)):
+            out.fourth[n, i] = luck.quality[i, n]
+    _watch(rules, users, slates, out, luck)
 
 
 @_compiled
-def meet(
-    rules: EvolutionRules,
-    state: State,
-    slate: LongArray,
-    out: Response,
-    b: int,
-    luck: Luck,
-    n: int,
-) -> tuple[int, float, float, bool]:
-    """Show a slate to user b, the n-th of the block: choice, watch time, drift and budget.
+def _draw_luck(rules: EvolutionRules, users: State, slates: KeyArray, luck: Luck) -> None:
+    """Draw what chance decides for a block of users: clocks, and quality of what is shown.
 
-    Returns:
-        The place clicked or -1, the reward in minutes, the value in [0, 1] that the history
-        keeps, and whether the budget is spent.
+    The clock of a candidate is the upper half of its draw of the step, its quality the lower
+    half of its draw of the step in which it was made: the same draw, unless candidates stay.
     """
-    user, size = state.user[b], len(slate)
-    slot = race(luck.weights[n])
-    if slot < 0:
-        user[BUDGET] -= rules.step_penalty
-        return slot, 0.0, 0.0, user[BUDGET] <= 0.0
-    c = state.cluster[b, slate[slot]]
-    interest, quality = user[c], luck.quality[n * size + slot]
-    watched = watch_time(rules, user[BUDGET])
-    score = 0.0
-    if rules.user_quality_factor != 0.0:
-        score = lone_score(
-            interest, rules.choice_model, rules.no_click_mass, rules.min_normalizer,
-            rules.attention_prob, rules.score_scaling,
-        )  # fmt: skip
-    upward = luck.drift[n] < upward_chance(interest)
-    user[c] = interest_after(rules, interest, upward)
-    user[BUDGET] = budget_after(rules, user[BUDGET], watched, quality, score)
-    out.real[1, b * size + slot] = watched
-    value = watched / rules.video_length if rules.video_length > 0.0 else 0.0
-    return slot, watched, value, user[BUDGET] <= 0.0
+    block, size = slates.shape
+    numbers = luck.work.bits[: block * (size + 1)]
+    rows, u = numbers.reshape(size + 1, block), luck.work.real[1, : block * size]
+    for n in range(block):
+        rows[size, n], luck.weights[size, n] = counter(luck.at[n], NOTHING, 0), rules.no_click_mass
+    for i in range(size):
+        for n in range(block):
+            c = np.int64(users.cluster[n, slates[n, i]])
+            rows[i, n] = counter(luck.at[n], SHOWN, slates[n, i])
+            luck.weights[i, n], luck.mean[i, n] = users.user[n, c], rules.cluster_means[c]
+    repeated = any_again(slates)
+    if repeated:
+        count_again(slates, luck.at, users.cluster.shape[1], SHOWN, rows)
+    mix_all(numbers)
+    clocks, quality, mean = luck.clocks.reshape(-1), luck.quality.reshape(-1), luck.mean.reshape(-1)
+    for i in range(len(numbers)):
+        clocks[i] = uniform_from(upper(numbers[i]))
+    for i in range(len(u)):
+        u[i] = uniform_from(lower(numbers[i]))
+    for n in range(block):
+        luck.drift[n] = uniform_from(lower(rows[size, n]))
+    if repeated or not rules.resample_documents:
+        for i in range(size):
+            for n in range(block):
+                u[i * block + n] = quality_luck(users.counters[n, DRAWN], slates[n, i])
+    normals(u, quality, luck.work.real[0], luck.work.order)
+    for i in range(len(quality)):
+        quality[i] = mean[i] + rules.quality_stddev * quality[i]
+
+
+@_compiled
+def _watch(
+    rules: EvolutionRules, users: State, slates: KeyArray, out: Response, luck: Luck
+) -> None:
+    """Let a block of users watch what they clicked. Who clicked nothing computes in vain."""
+    for n in range(len(luck.slot)):
+        user, slot = users.user[n], luck.slot[n]
+        clicked, place = slot >= 0, max(slot, 0)
+        c = np.int64(users.cluster[n, slates[n, place]])
+        interest, budget = user[c], user[BUDGET]
+        watched = watch_time(rules, budget)
+        score = 0.0
+        if rules.user_quality_factor != 0.0:
+            score = lone_score(
+                interest, rules.choice_model, rules.no_click_mass, rules.min_normalizer,
+                rules.attention_prob, rules.score_scaling,
+            )  # fmt: skip
+        moved = interest_after(rules, interest, luck.drift[n] < upward_chance(interest))
+        user[c] = moved if clicked else interest
+        after = budget_after(rules, budget, watched, luck.quality[place, n], score)
+        left = after if clicked else budget - rules.step_penalty
+        minutes = watched if clicked else 0.0
+        user[BUDGET] = left
+        out.second[n, place] = minutes
+        out.reward[n] = minutes
+        luck.value[n] = minutes / rules.video_length if rules.video_length > 0.0 else 0.0
+        out.terminated[n] = left <= 0.0
 
 
 @_compiled
 def put_user(rules: EvolutionRules, user: DoubleArray, out: FloatArray) -> None:
-    """Write what is seen of the user: the interests."""
-    for z in range(len(out)):
-        out[z] = user[z]
+    """Write what is seen of the users: the interests."""
+    for n in range(len(user)):
+        for z in range(N_TOPICS):
+            out[n, z] = user[n, z]
 
 
 @_compiled
-def put_document(rules: EvolutionRules, cluster: int, feature: float, out: FloatArray) -> None:
-    """Write what is seen of a video: its cluster, one-hot."""
-    for z in range(N_TOPICS):
-        out[z] = 0.0
-    out[cluster] = 1.0
+def put_document(
+    rules: EvolutionRules, cluster: int, feature: float, out: FloatArray, start: int
+) -> None:
+    """Write what is seen of a video into zeros: its cluster, one-hot."""
+    out[start + cluster] = 1.0
+
+
+@_compiled
+def put_documents(
+    rules: EvolutionRules, clusters: AnyArray, features: FloatArray, out: FloatArray
+) -> None:
+    """Write what is seen of videos, N_TOPICS entries each."""
+    for i in range(len(out)):
+        out[i] = 0.0
+    for n in range(len(clusters)):
+        out[N_TOPICS * n + np.int64(clusters[n])] = 1.0
 
 
 @_compiled
@@ -216,6 +259,6 @@ def progress(rules: EvolutionRules, step: int) -> float:
 
 @_compiled
 def tally_document(
-    rules: EvolutionRules, cluster: int, feature: float, sums: FloatArray, at: int
+    rules: EvolutionRules, cluster: int, feature: float, weight: float, sums: FloatArray, at: int
 ) -> None:
     """Add nothing: interests are seen, so what was clicked and shown tells no more of them."""

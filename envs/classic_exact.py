@@ -70,12 +70,12 @@ def probabilities(model: str, scores: Sequence[float], params: Mapping[str, floa
     """
     check_keys(f"choice model {model}", params, _DEFAULTS)
     given = _DEFAULTS | dict(params)
-    weights = np.array([[*scores, given["no_click_mass"]]], dtype=np.float64)
+    weights = np.array([*scores, given["no_click_mass"]], dtype=np.float64)[:, None]
     weigh(
         weights, CHOICE_MODELS.index(model), given["min_normalizer"],
         given["attention_prob"], given["score_scaling"],
     )  # fmt: skip
-    chances: DoubleArray = weights[0] / weights[0].sum()
+    chances: DoubleArray = weights[:, 0] / weights.sum()
     return chances
 
 
@@ -88,13 +88,13 @@ def weights_of(
         constants: give the choice model.
         scores: (B, C).
     """
-    nothing = np.full((len(scores), 1), constants.no_click_mass)
-    weights = np.ascontiguousarray(np.concatenate([scores, nothing], axis=1))
+    nothing = np.full((1, len(scores)), constants.no_click_mass)
+    weights = np.concatenate([scores.T, nothing])
     weigh(
         weights, CHOICE_MODELS.index(constants.choice_model), constants.min_normalizer,
         constants.attention_prob, constants.score_scaling,
     )  # fmt: skip
-    return weights[:, :-1], weights[:, -1]
+    return weights[:-1].T, weights[-1]
 
 
 def _choice(case: Case) -> Found:

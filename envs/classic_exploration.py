@@ -9,22 +9,24 @@ import numba
 import numpy as np
 
 from slategym.envs import rng
-from slategym.envs.arrays import DoubleArray, FloatArray, LongArray
-from slategym.envs.classic_choice import again, race, speeds_from, weigh
+from slategym.envs.arrays import AnyArray, DoubleArray, FloatArray, KeyArray
+from slategym.envs.classic_choice import any_again, count_again, race, speeds_from, weigh
 from slategym.envs.classic_draws import (
     AFFINITY,
     DOCUMENT,
     NOTHING,
     SHOWN,
     USER_TYPE,
+    counter,
     exp,
+    lower,
+    mix_all,
     normals,
     uniform_from,
+    upper,
 )
 from slategym.envs.classic_state import (
     DRAWN,
-    KEY,
-    STEP,
     ExplorationRules,
     Luck,
     Response,
@@ -38,24 +40,26 @@ TOPIC_MEAN, TOPIC_STDDEV = 1, 2
 """Rows of `ExplorationRules.topics`; row 0 holds cumulative chances."""
 _bits, _step_key = rng.bits, rng.step_key
 _normal, _uniform = rng.normal, rng.uniform
-_LOWER, _S32 = np.uint64(2**32 - 1), np.uint64(32)
 _compiled = numba.njit(forceinline=True, error_model="numpy")
 
 
 @_compiled
-def category(cumulative: DoubleArray, u: float) -> int:
-    """Return the category of a uniform number, given cumulative chances."""
-    chosen = 0
+def categories(cumulative: DoubleArray, u: DoubleArray, chosen: AnyArray) -> None:
+    """Write the categories of uniform numbers, given cumulative chances."""
+    for i in range(len(u)):
+        chosen[i] = 0
     for z in range(len(cumulative) - 1):
-        chosen += u >= cumulative[z]
-    return chosen
+        for i in range(len(u)):
+            chosen[i] += 1 if u[i] >= cumulative[z] else 0
 
 
 @_compiled
 def draw_user(rules: ExplorationRules, at: np.uint64, user: DoubleArray) -> None:
     """Write a new user: a type, and log-normal affinities that go with it."""
     topics = len(user) - 1
-    y = category(rules.types, _uniform(_bits(at, USER_TYPE, 0)))
+    y, u = 0, _uniform(_bits(at, USER_TYPE, 0))
+    for other in range(len(rules.types) - 1):
+        y += 1 if u >= rules.types[other] else 0
     for z in range(topics):
         noise = rules.affinity[1, y, z] * _normal(_bits(at, AFFINITY, z))
         user[z] = exp(rules.affinity[0, y, z] + noise)
@@ -63,97 +67,95 @@ def draw_user(rules: ExplorationRules, at: np.uint64, user: DoubleArray) -> None
 
 
 @_compiled
-def draw_candidates(
-    rules: ExplorationRules, state: State, first: int, count: int, work: Work
-) -> None:
+def draw_candidates(rules: ExplorationRules, users: State, work: Work) -> None:
     """Write new documents for a block of users: topic and log-normal quality (``feature``).
 
     Each takes 32 bits for its topic and 32 for its quality.
     """
-    size = state.cluster.shape[1]
-    u, noise = work.real[0, : count * size], work.real[1, : count * size]
-    chances = rules.topics[0]
-    for n in range(count):
-        at = state.counters[first + n, DRAWN]
+    block, size = users.cluster.shape
+    total = block * size
+    numbers, u, noise = work.bits[:total], work.real[0, :total], work.real[1, :total]
+    rows, topics = numbers.reshape(block, size), users.cluster.reshape(-1)
+    for n in range(block):
         for c in range(size):
-            number = _bits(at, DOCUMENT, c)
-            state.cluster[first + n, c] = category(chances, uniform_from(number >> _S32))
-            u[n * size + c] = uniform_from(number & _LOWER)
+            rows[n, c] = counter(users.counters[n, DRAWN], DOCUMENT, c)
+    mix_all(numbers)
+    for i in range(total):
+        noise[i], u[i] = uniform_from(upper(numbers[i])), uniform_from(lower(numbers[i]))
+    categories(rules.topics[0], noise, topics)
     normals(u, noise, work.real[2], work.order)
-    for n in range(count):
-        for c in range(size):
-            z, i = state.cluster[first + n, c], n * size + c
-            u[i] = rules.topics[TOPIC_MEAN, z] + rules.topics[TOPIC_STDDEV, z] * noise[i]
-    for i in range(count * size):
-        noise[i] = exp(u[i])
-    for n in range(count):
-        for c in range(size):
-            state.feature[first + n, c] = noise[n * size + c]
+    for i in range(total):
+        z = topics[i]
+        u[i] = rules.topics[TOPIC_MEAN, z] + rules.topics[TOPIC_STDDEV, z] * noise[i]
+    qualities = users.feature.reshape(-1)
+    for i in range(total):
+        qualities[i] = exp(u[i])
 
 
 @_compiled
-def prepare(
-    rules: ExplorationRules,
-    state: State,
-    slates: LongArray,
-    out: Response,
-    first: int,
-    luck: Luck,
+def meet(
+    rules: ExplorationRules, users: State, slates: KeyArray, out: Response, luck: Luck
 ) -> None:
-    """Draw what chance decides for a block of users: the clocks of the choice."""
-    size, count = slates.shape[1], state.cluster.shape[1]
-    for n in range(len(luck.clocks)):
-        counters, slate, clocks = state.counters[first + n], slates[first + n], luck.clocks[n]
-        cluster, user, weights = state.cluster[first + n], state.user[first + n], luck.weights[n]
-        at = _step_key(counters[KEY], counters[STEP])
-        clocks[size] = uniform_from(_bits(at, NOTHING, 0) >> _S32)
-        weights[size] = rules.no_click_mass
-        for i in range(size):
-            number = _bits(at, SHOWN, slate[i] + count * again(slate, i))
-            clocks[i] = uniform_from(number >> _S32)
-            quality = state.feature[first + n, slate[i]]
-            weights[i] = user[cluster[slate[i]]] + quality
-            out.real[1, (first + n) * size + i] = quality
+    """Show slates to a block of users: choice by affinity plus quality.
+
+    Writes the place clicked or -1, the reward and the value for the history (1 for a click), and
+    that nobody leaves.
+    """
+    block, size = slates.shape
+    numbers = luck.work.bits[: block * (size + 1)]
+    rows, clocks = numbers.reshape(size + 1, block), luck.clocks.reshape(-1)
+    for n in range(block):
+        rows[size, n], luck.weights[size, n] = counter(luck.at[n], NOTHING, 0), rules.no_click_mass
+    for i in range(size):
+        for n in range(block):
+            position = slates[n, i]
+            rows[i, n] = counter(luck.at[n], SHOWN, position)
+            quality = users.feature[n, position]
+            affinity = users.user[n, np.int64(users.cluster[n, position])]
+            luck.weights[i, n], out.second[n, i] = affinity + quality, quality
+    if any_again(slates):
+        count_again(slates, luck.at, users.cluster.shape[1], SHOWN, rows)
+    mix_all(numbers)
+    for i in range(len(numbers)):
+        clocks[i] = uniform_from(upper(numbers[i]))
     weigh(
         luck.weights, rules.choice_model, rules.min_normalizer,
         rules.attention_prob, rules.score_scaling,
     )  # fmt: skip
     speeds_from(luck.weights, luck.clocks)
-
-
-@_compiled
-def meet(
-    rules: ExplorationRules,
-    state: State,
-    slate: LongArray,
-    out: Response,
-    b: int,
-    luck: Luck,
-    n: int,
-) -> tuple[int, float, float, bool]:
-    """Show a slate to user b, the n-th of the block: choice by affinity plus quality.
-
-    Returns:
-        The place clicked or -1, the reward (1 for a click), the value for the history, and
-        False, for nobody leaves.
-    """
-    slot = race(luck.weights[n])
-    click = 1.0 if slot >= 0 else 0.0
-    return slot, click, click, False
+    race(luck.weights, luck.most, luck.slot)
+    for n in range(block):
+        click = 1.0 if luck.slot[n] >= 0 else 0.0
+        out.reward[n], luck.value[n], out.terminated[n] = click, click, False
 
 
 @_compiled
 def put_user(rules: ExplorationRules, user: DoubleArray, out: FloatArray) -> None:
-    """Write what is seen of the user: nothing."""
-    out[0] = 0.0
+    """Write what is seen of the users: nothing."""
+    for n in range(len(user)):
+        out[n, 0] = 0.0
 
 
 @_compiled
-def put_document(rules: ExplorationRules, cluster: int, feature: float, out: FloatArray) -> None:
-    """Write what is seen of a document: its quality, and its topic, one-hot."""
-    out[0] = feature
-    for z in range(rules.topics.shape[1]):
-        out[1 + z] = 1.0 if z == cluster else 0.0
+def put_document(
+    rules: ExplorationRules, cluster: int, feature: float, out: FloatArray, start: int
+) -> None:
+    """Write what is seen of a document into zeros: quality, and the topic, one-hot."""
+    out[start] = feature
+    out[start + 1 + cluster] = 1.0
+
+
+@_compiled
+def put_documents(
+    rules: ExplorationRules, clusters: AnyArray, features: FloatArray, out: FloatArray
+) -> None:
+    """Write what is seen of documents, 1 + Z entries each."""
+    width = 1 + rules.topics.shape[1]
+    for i in range(len(out)):
+        out[i] = 0.0
+    for n in range(len(clusters)):
+        out[width * n] = features[n]
+        out[width * n + 1 + np.int64(clusters[n])] = 1.0
 
 
 @_compiled
@@ -164,7 +166,7 @@ def progress(rules: ExplorationRules, step: int) -> float:
 
 @_compiled
 def tally_document(
-    rules: ExplorationRules, cluster: int, feature: float, sums: FloatArray, at: int
+    rules: ExplorationRules, cluster: int, feature: float, weight: float, sums: FloatArray, at: int
 ) -> None:
     """Add a document to the sums of what was consumed or shown."""
-    sums[at + cluster] += 1.0
+    sums[at + np.int64(cluster)] += weight

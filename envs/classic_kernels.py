@@ -26,12 +26,19 @@ from slategym.envs import (
     classic_state,
     rng,
 )
-from slategym.envs.arrays import BoolArray, DoubleArray, LongArray
+from slategym.envs.arrays import BoolArray, DoubleArray, KeyArray
 from slategym.envs.classic_dispatch import FORMULAS
 from slategym.envs.classic_lend import lent
-from slategym.envs.classic_loops import advance, begin, room_for, some, work_for
-from slategym.envs.classic_observing import observe
-from slategym.envs.classic_output import compiled_blocks, compiled_response
+from slategym.envs.classic_loops import (
+    advance,
+    begin,
+    room_for,
+    some_luck,
+    some_users,
+    work_for,
+)
+from slategym.envs.classic_observing import observe, rows_from
+from slategym.envs.classic_output import compiled_blocks, response_of
 from slategym.envs.classic_state import (
     DRAWN,
     EPISODE,
@@ -60,50 +67,58 @@ def _begin_rows(rules: Rules, state: State, rows: BoolArray) -> None:
     room = work_for(max(state.cluster.shape[1], 2))
     for b in range(len(rows)):
         if rows[b]:
-            begin(rules, state, b, room)
+            begin(rules, some_users(lent(state), b, 1), room)
 
 
 @_compiled
 def _observe_rows(rules: Rules, state: State, rows: BoolArray, out: Output, sizes: Sizes) -> None:
     """Write what is observed of the rows of the mask."""
-    blocks = compiled_blocks(lent(out), sizes)
-    for b in range(len(rows)):
-        if rows[b]:
-            observe(rules, state, b, 1, blocks, b, sizes.slate)
+    blocks, index = compiled_blocks(lent(out), sizes), np.empty(BLOCK, dtype=np.int64)
+    b = 0
+    while b < len(rows):
+        first = b
+        while b < len(rows) and rows[b] and b - first < BLOCK:
+            b += 1
+        if b > first:
+            users = some_users(lent(state), first, b - first)
+            observe(rules, users, rows_from(blocks, first), sizes.slate, index)
+        else:
+            b += 1
 
 
 @_compiled
-def _in_range(slates: LongArray, count: int) -> bool:
-    """Return whether every position is in [0, count)."""
-    outside = 0
+def _in_range(slates: KeyArray, count: int) -> bool:
+    """Return whether every position is in [0, count); negative ones are huge, unsigned."""
+    outside, limit = 0, np.uint64(count)
     for b in range(slates.shape[0]):
         for i in range(slates.shape[1]):
-            outside += np.uint64(slates[b, i]) >= np.uint64(count)
+            outside += slates[b, i] >= limit
     return outside == 0
 
 
 @_compiled
 def _step_rows(
-    rules: Rules, state: State, slates: LongArray, out: Output, sizes: Sizes, look: bool
+    rules: Rules, state: State, slates: KeyArray, out: Output, sizes: Sizes, look: bool
 ) -> int:
     """Take a step in every row, and observe; return how many ended, or `BAD_POSITION`."""
     if not _in_range(slates, sizes.count):
         return BAD_POSITION
     room = room_for(min(BLOCK, sizes.batch), sizes.slate, sizes.count)
-    out = lent(out)
-    blocks, response = compiled_blocks(out, sizes), compiled_response(out, sizes)
-    ended = 0
+    state, slates, out = lent(state), lent(slates), lent(out)
+    blocks, ended = compiled_blocks(out, sizes), 0
     for first in range(0, sizes.batch, BLOCK):
-        luck = some(lent(room), min(BLOCK, sizes.batch - first))
-        ended += advance(rules, state, slates, response, first, luck)
+        count = min(BLOCK, sizes.batch - first)
+        users, response = some_users(state, first, count), response_of(out, sizes, first, count)
+        luck = some_luck(lent(room), count, sizes.slate)
+        ended += advance(rules, users, slates[first : first + count], response, luck)
         if look:
-            observe(rules, state, first, len(luck.clocks), blocks, first, sizes.slate)
+            observe(rules, users, rows_from(blocks, first), sizes.slate, luck.work.order)
     return ended
 
 
 @_compiled
 def _turn_rows(
-    rules: Rules, state: State, slates: LongArray, out: Output, last: Output, sizes: Sizes
+    rules: Rules, state: State, slates: KeyArray, out: Output, last: Output, sizes: Sizes
 ) -> int:
     """Step, observe the rows that ended and begin anew there, observe; return how many ended.
 
@@ -112,21 +127,22 @@ def _turn_rows(
     if not _in_range(slates, sizes.count):
         return BAD_POSITION
     room = room_for(min(BLOCK, sizes.batch), sizes.slate, sizes.count)
-    out, counters = lent(out), lent(state).counters
-    blocks, response = compiled_blocks(out, sizes), compiled_response(out, sizes)
-    finals = compiled_blocks(lent(last), sizes)
-    total = 0
+    state, slates, out = lent(state), lent(slates), lent(out)
+    blocks, finals, ended = compiled_blocks(out, sizes), compiled_blocks(lent(last), sizes), 0
     for first in range(0, sizes.batch, BLOCK):
-        luck = some(lent(room), min(BLOCK, sizes.batch - first))
-        if advance(rules, state, slates, response, first, luck):
-            for b in range(first, first + len(luck.clocks)):
-                if response.ended[0, b] or response.ended[1, b]:
-                    observe(rules, state, b, 1, finals, total, sizes.slate)
-                    total += 1
-                    counters[b, EPISODE] += _ONE
-                    begin(rules, state, b, luck.work)
-        observe(rules, state, first, len(luck.clocks), blocks, first, sizes.slate)
-    return total
+        count = min(BLOCK, sizes.batch - first)
+        users, response = some_users(state, first, count), response_of(out, sizes, first, count)
+        luck = some_luck(lent(room), count, sizes.slate)
+        if advance(rules, users, slates[first : first + count], response, luck):
+            for n in range(count):
+                if response.terminated[n] or response.truncated[n]:
+                    one = some_users(users, n, 1)
+                    observe(rules, one, rows_from(finals, ended), sizes.slate, luck.work.order)
+                    one.counters[0, EPISODE] += _ONE
+                    begin(rules, one, luck.work)
+                    ended += 1
+        observe(rules, users, rows_from(blocks, first), sizes.slate, luck.work.order)
+    return ended
 
 
 @_compiled
@@ -144,7 +160,7 @@ class Kernels(NamedTuple):
     begin: Any
     """(rules, state, rows (B,) bool): start an episode in those rows."""
     step: Any
-    """(rules, state, slates (B, K) int64, output, sizes, look): take one step; ``look`` says
+    """(rules, state, slates (B, K) uint64, output, sizes, look): take one step; ``look`` says
     whether to observe, too."""
     observe: Any
     """(rules, state, rows (B,) bool, output, sizes): write the observation of rows."""
@@ -165,7 +181,7 @@ def _compile(sources: str) -> Kernels:
 
     @numba.njit(cache=True)
     def step(
-        rules: Rules, state: State, slates: LongArray, out: Output, sizes: Sizes, look: bool
+        rules: Rules, state: State, slates: KeyArray, out: Output, sizes: Sizes, look: bool
     ) -> int:
         _ = sources
         return _step_rows(rules, state, slates, out, sizes, look)
@@ -182,7 +198,7 @@ def _compile(sources: str) -> Kernels:
 
     @numba.njit(cache=True)
     def turn(
-        rules: Rules, state: State, slates: LongArray, out: Output, last: Output, sizes: Sizes
+        rules: Rules, state: State, slates: KeyArray, out: Output, last: Output, sizes: Sizes
     ) -> int:
         _ = sources
         return _turn_rows(rules, state, slates, out, last, sizes)

@@ -1,15 +1,16 @@
 """What happens to the users of a block: episodes begin, slates are met, candidates are drawn."""
 
+import math
+
 import numba
 import numpy as np
 
 from slategym.envs import rng
-from slategym.envs.arrays import LongArray
+from slategym.envs.arrays import KeyArray, LongArray
 from slategym.envs.classic_dispatch import (
     draw_candidates,
     draw_user,
     meet,
-    prepare,
     tally_document,
 )
 from slategym.envs.classic_draws import NO_EPISODE
@@ -41,122 +42,176 @@ _compiled = numba.njit(error_model="numpy")
 
 @_inline
 def room_for(block: int, size: int, count: int) -> Luck:
-    """Return room for the luck of a block of users."""
-    clocks, weights = np.empty((block, size + 1)), np.empty((block, size + 1))
-    work = work_for(block * max(size, count, 2))
-    return Luck(clocks, weights, np.empty(block), np.empty(block * size), work)
+    """Return room for the luck of a block of users, in flat arrays; see `some_luck`."""
+    all_places, places = block * (size + 1), block * size
+    return Luck(
+        np.empty(block, dtype=np.uint64),
+        np.empty((1, all_places)),
+        np.empty((1, all_places)),
+        np.empty((1, places)),
+        np.empty((1, places)),
+        np.empty(block),
+        np.empty(block),
+        np.empty(block, dtype=np.int64),
+        np.empty(block),
+        work_for(block * max(size + 1, count, 2)),
+    )
 
 
 @_inline
 def work_for(size: int) -> Work:
     """Return scratch for ``size`` numbers."""
-    return Work(np.empty((4, size)), np.empty(size + 1, dtype=np.int64))
+    bits = np.empty(size, dtype=np.uint64)
+    return Work(np.empty((4, size)), np.empty(size + 1, dtype=np.int64), bits)
 
 
 @_inline
-def some(luck: Luck, count: int) -> Luck:
-    """Return the room for the first ``count`` users of a block."""
-    size = luck.clocks.shape[1] - 1
-    quality = luck.quality[: count * size]
-    return Luck(luck.clocks[:count], luck.weights[:count], luck.drift[:count], quality, luck.work)
+def some_luck(room: Luck, count: int, size: int) -> Luck:
+    """Return the room for the first ``count`` users of a block and ``size`` places."""
+    all_places, places = count * (size + 1), count * size
+    return Luck(
+        room.at[:count],
+        room.clocks.reshape(-1)[:all_places].reshape(size + 1, count),
+        room.weights.reshape(-1)[:all_places].reshape(size + 1, count),
+        room.quality.reshape(-1)[:places].reshape(size, count),
+        room.mean.reshape(-1)[:places].reshape(size, count),
+        room.drift[:count],
+        room.most[:count],
+        room.slot[:count],
+        room.value[:count],
+        room.work,
+    )
+
+
+@_inline
+def some_users(state: State, first: int, count: int) -> State:
+    """Return ``count`` users, from ``first`` on."""
+    last = first + count
+    return State(
+        state.counters[first:last],
+        state.user[first:last],
+        state.tally[first:last],
+        state.cluster[first:last],
+        state.feature[first:last],
+        state.past_cluster[first:last],
+        state.past_feature[first:last],
+        state.past_value[first:last],
+    )
 
 
 @_compiled
-def begin(rules: Rules, state: State, b: int, work: Work) -> None:
-    """Draw the user of a new episode and the first candidates; forget the last episode."""
-    rules, state, work = lent(rules), lent(state), lent(work)
-    counters = state.counters[b]
+def begin(rules: Rules, users: State, work: Work) -> None:
+    """Draw one user of a new episode and the first candidates; forget the last episode.
+
+    Args:
+        rules: of the family.
+        users: a state of one user.
+        work: scratch.
+    """
+    rules, users, work = lent(rules), lent(users), lent(work)
+    counters = users.counters[0]
     key = _episode_key(counters[SEED], counters[STREAM], counters[EPISODE])
     counters[KEY], counters[STEP] = key, np.uint64(0)
     at = _step_key(key, np.uint64(0))
-    draw_user(rules, at, state.user[b])
+    draw_user(rules, at, users.user[0])
     if not rules.resample_documents:
         at = _step_key(_episode_key(counters[SEED], counters[STREAM], NO_EPISODE), np.uint64(0))
     counters[DRAWN] = at
-    draw_candidates(rules, state, b, 1, work)
-    state.tally[b, :] = 0.0
-    state.past_value[b, :] = -1.0
+    draw_candidates(rules, users, work)
+    users.tally[:] = 0.0
+    users.past_value[:] = -1.0
 
 
 @_compiled
-def advance(
-    rules: Rules, state: State, slates: LongArray, out: Response, first: int, luck: Luck
-) -> int:
-    """Take a step of the block of users that starts at ``first``; return how many ended."""
-    rules, state, slates = lent(rules), lent(state), lent(slates)
+def advance(rules: Rules, users: State, slates: KeyArray, out: Response, luck: Luck) -> int:
+    """Take a step of a block of N users; return how many episodes ended.
+
+    Args:
+        rules: of the family.
+        users: a state of N users.
+        slates: (N, K) positions; unsigned, so that no code for negative ones is made.
+        out: written.
+        luck: scratch.
+    """
+    rules, users, slates = lent(rules), lent(users), lent(slates)
     out, luck = lent(out), lent(luck)
-    count, size, ended = len(luck.clocks), slates.shape[1], 0
-    _record(rules, state, slates, out, first, count)
-    prepare(rules, state, slates, out, first, luck)
-    clicks = out.real[0]
-    for n in range(count):
-        b = first + n
-        slot, reward, value, left = meet(rules, state, slates[b], out, b, luck, n)
-        if slot >= 0:
-            clicks[b * size + slot] = 1.0
-            _remember(rules, state, b, slates[b, slot], value)
-        state.tally[b, LAST_CLICK], state.tally[b, LAST_VALUE] = (1.0 if slot >= 0 else 0.0), value
-        step = state.counters[b, STEP] + _ONE
-        state.counters[b, STEP] = step
-        cut = not left and step >= np.uint64(rules.horizon)
-        out.reward[0, b] = out.reward[1, b] = reward
-        out.ended[0, b], out.ended[1, b] = left, cut
-        ended += left or cut
+    counters, ended = users.counters, 0
+    for n in range(len(counters)):
+        # Candidates that were drawn in this step carry its key.
+        drawn = counters[n, DRAWN]
+        here = rules.resample_documents
+        luck.at[n] = drawn if here else _step_key(counters[n, KEY], counters[n, STEP])
+    _record(rules, users, slates, out)
+    meet(rules, users, slates, out, luck)
+    _remember(rules, users, slates, out, luck)
+    for n in range(len(counters)):
+        step = counters[n, STEP] + _ONE
+        counters[n, STEP] = step
+        out.term[n] = out.reward[n]
+        cut = not out.terminated[n] and step >= np.uint64(rules.horizon)
+        out.truncated[n] = cut
+        ended += out.terminated[n] or cut
     if rules.resample_documents:
-        for b in range(first, first + count):
-            counters = state.counters[b]
-            counters[DRAWN] = _step_key(counters[KEY], counters[STEP])
-        draw_candidates(rules, state, first, count, luck.work)
+        for n in range(len(counters)):
+            counters[n, DRAWN] = _step_key(counters[n, KEY], counters[n, STEP])
+        draw_candidates(rules, users, luck.work)
     return ended
 
 
 @_inline
-def _record(
-    rules: Rules, state: State, slates: LongArray, out: Response, first: int, count: int
-) -> None:
+def _record(rules: Rules, users: State, slates: KeyArray, out: Response) -> None:
     """Write slates and their clusters to the response, without a click yet; tally what is shown."""
-    size, start = slates.shape[1], first * slates.shape[1]
-    shown = MEANS + (state.tally.shape[1] - MEANS) // 2
-    flat, clicks = slates.reshape(-1), out.real[0]
-    positions, clusters = out.whole[0], out.whole[1]
-    for i in range(start, start + count * size):
-        clicks[i] = 0.0
-        positions[i] = flat[i]
-    for n in range(count):
-        cluster, tally = state.cluster[first + n], state.tally[first + n]
-        for i in range(size):
-            at = flat[start + n * size + i]
-            clusters[start + n * size + i] = cluster[at]
-            tally_document(rules, cluster[at], feature_of(state, first + n, at), tally, shown)
+    flat, click, slate = slates.reshape(-1), out.click.reshape(-1), out.slate.reshape(-1)
+    shown = MEANS + (users.tally.shape[1] - MEANS) // 2
+    for i in range(len(flat)):
+        click[i] = 0.0
+        slate[i] = flat[i]
+    for i in range(slates.shape[1]):
+        for n in range(len(slates)):
+            cluster = users.cluster[n, slates[n, i]]
+            out.cluster[n, i] = cluster
+            feature = feature_of(users, n, slates[n, i])
+            tally_document(rules, cluster, feature, np.float32(1.0), users.tally[n], shown)
 
 
 @_inline
-def _remember(rules: Rules, state: State, b: int, position: int, value: float) -> None:
-    """Put a clicked document into the history in place of the oldest, and tally it.
+def _remember(rules: Rules, users: State, slates: KeyArray, out: Response, luck: Luck) -> None:
+    """Put what was clicked into the history in place of the oldest, and tally it.
 
-    The history is a ring: the n-th click of an episode is at n modulo H.
+    The history is a ring: the i-th click of an episode is at i modulo H. Who clicked nothing is
+    written what was there before: guessing who clicks costs the processor more.
     """
-    tally, at = state.tally[b], oldest(state, b)
-    cluster, feature = state.cluster[b, position], feature_of(state, b, position)
-    state.past_cluster[b, at], state.past_value[b, at] = cluster, value
-    if state.feature.shape[1] > 0:
-        state.past_feature[b, at] = feature
-    tally_document(rules, cluster, feature, tally, MEANS)
-    tally[CLICKS] += 1.0
-    tally[VALUES] += value
+    index = luck.work.order
+    oldest(users, index)
+    for n in range(len(luck.slot)):
+        slot, at, tally = luck.slot[n], index[n], users.tally[n]
+        clicked = slot >= 0
+        weight = np.float32(1.0) if clicked else np.float32(0.0)
+        place = slot if clicked else 0
+        position = slates[n, place]
+        cluster, feature = users.cluster[n, position], feature_of(users, n, position)
+        value = np.float32(luck.value[n])
+        out.click[n, place] = weight
+        users.past_cluster[n, at] = cluster if clicked else users.past_cluster[n, at]
+        users.past_value[n, at] = value if clicked else users.past_value[n, at]
+        if users.feature.shape[1] > 0:
+            users.past_feature[n, at] = feature if clicked else users.past_feature[n, at]
+        tally_document(rules, cluster, feature, weight, tally, MEANS)
+        tally[CLICKS] += weight
+        tally[VALUES] += value
+        tally[LAST_CLICK], tally[LAST_VALUE] = weight, value
 
 
 @_inline
-def oldest(state: State, b: int) -> int:
-    """Return where the oldest entry of the history is, in the ring."""
-    clicks = np.uint32(state.tally[b, CLICKS])
-    at = clicks % np.uint32(state.past_value.shape[1])
-    return np.int64(at)  # type: ignore[return-value]  # what compiled code calls int
+def oldest(users: State, index: LongArray) -> None:
+    """Write where the oldest entry of each user's history is, in the ring: clicks modulo H."""
+    past = np.float64(users.past_value.shape[1])
+    for n in range(len(users.counters)):
+        clicks = np.float64(users.tally[n, CLICKS])
+        index[n] = np.int64(clicks - past * math.floor(clicks / past))
 
 
 @_inline
-def feature_of(state: State, b: int, position: int) -> float:
+def feature_of(users: State, n: int, position: np.uint64) -> float:
     """Return what else is seen of a candidate; 0 in interest evolution."""
-    if state.feature.shape[1] == 0:
-        return np.float32(0.0)  # type: ignore[return-value]  # a double would slow its sums
-    return state.feature[b, position]
+    return users.feature[n, position] if users.feature.shape[1] > 0 else np.float32(0.0)

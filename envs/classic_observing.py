@@ -1,13 +1,17 @@
-"""What is observed of the users of a classic, written block by block into one buffer."""
+"""What is observed of the users of a classic, written block by block into one buffer.
+
+Every loop runs over the users of a block and does one thing to each: the compiler turns such
+loops into vector instructions, and none is started anew for the few places of one user.
+"""
 
 import numba
 import numpy as np
 
-from slategym.envs.arrays import FloatArray, IntArray
+from slategym.envs.arrays import LongArray
 from slategym.envs.classic_constants import N_TOPICS
-from slategym.envs.classic_dispatch import progress, put_document, put_user
+from slategym.envs.classic_dispatch import progress, put_document, put_documents, put_user
 from slategym.envs.classic_lend import lent
-from slategym.envs.classic_loops import feature_of, oldest
+from slategym.envs.classic_loops import oldest
 from slategym.envs.classic_state import (
     CLICKS,
     CONTEXT_SCALARS,
@@ -27,82 +31,111 @@ _compiled = numba.njit(error_model="numpy")
 
 
 @_compiled
-def observe(
-    rules: Rules, state: State, first: int, count: int, out: Blocks, at: int, slate_size: int
-) -> None:
-    """Write what is observed of ``count`` users, from ``first`` on, to rows from ``at`` on."""
-    rules, state, out = lent(rules), lent(state), lent(out)
-    ids = len(out.ids) > 0
-    for n in range(count):
-        b, row = first + n, at + n
-        put_user(rules, state.user[b], out.user[row])
-        if ids:
-            _put_ids(state, b, out.past_ids[row], out.ids[row])
-        else:
-            _put_documents(rules, state, b, out.history[row], out.candidates[row])
-        _put_feedback(state, b, out.feedback[row])
-        _put_context(rules, state, b, slate_size, out.context[row])
+def observe(rules: Rules, users: State, out: Blocks, slate_size: int, index: LongArray) -> None:
+    """Write what is observed of N users to the first N rows of blocks.
+
+    Args:
+        rules: of the family.
+        users: a state of N users.
+        out: written.
+        slate_size: K.
+        index: (N,) scratch at least.
+    """
+    rules, users, out, index = lent(rules), lent(users), lent(out), lent(index)
+    index = index[: len(users.counters)]
+    put_user(rules, users.user, out.user)
+    oldest(users, index)
+    if len(out.ids) > 0:
+        _put_ids(users, index, out)
+    else:
+        candidates = out.candidates[: len(index)].reshape(-1)
+        put_documents(rules, users.cluster.reshape(-1), users.feature.reshape(-1), candidates)
+        _put_history(rules, users, index, out)
+    _put_feedback(users, index, out)
+    _put_context(rules, users, slate_size, out)
 
 
 @_inline
-def _put_documents(
-    rules: Rules, state: State, b: int, history: FloatArray, candidates: FloatArray
-) -> None:
-    """Write the history, zero where nothing was clicked yet, and the candidates."""
-    past, at = state.past_value.shape[1], oldest(state, b)
+def rows_from(blocks: Blocks, first: int) -> Blocks:
+    """Return the blocks without their first rows."""
+    return Blocks(
+        blocks.user[first:],
+        blocks.history[first:],
+        blocks.candidates[first:],
+        blocks.feedback[first:],
+        blocks.context[first:],
+        blocks.past_ids[first:],
+        blocks.ids[first:],
+    )
+
+
+@_inline
+def _place(oldest: int, h: int, past: int) -> int:
+    """Return where the h-th oldest entry of a history is, in the ring."""
+    at = oldest + h
+    return at - past if at >= past else at
+
+
+@_inline
+def _put_history(rules: Rules, users: State, index: LongArray, out: Blocks) -> None:
+    """Write the history, oldest first: zero where nothing was clicked yet."""
+    past, width = users.past_value.shape[1], out.history.shape[1] // users.past_value.shape[1]
+    rows = out.history[: len(index)].reshape(-1)
+    for i in range(len(rows)):
+        rows[i] = 0.0
     for h in range(past):
-        row = history[h]
-        if state.past_value[b, at] >= 0.0:
-            put_document(rules, state.past_cluster[b, at], state.past_feature[b, at], row)
-        else:
-            for d in range(len(row)):
-                row[d] = 0.0
-        at = at + 1 if at + 1 < past else 0
-    for c in range(state.cluster.shape[1]):
-        put_document(rules, state.cluster[b, c], feature_of(state, b, c), candidates[c])
+        for n in range(len(index)):
+            at = _place(index[n], h, past)
+            if users.past_value[n, at] >= 0.0:
+                cluster, feature = users.past_cluster[n, at], users.past_feature[n, at]
+                put_document(rules, cluster, feature, rows, (n * past + h) * width)
 
 
 @_inline
-def _put_ids(state: State, b: int, history: IntArray, candidates: IntArray) -> None:
+def _put_ids(users: State, index: LongArray, out: Blocks) -> None:
     """Write history and candidates as cluster numbers; the number of clusters is padding."""
-    past, at = state.past_value.shape[1], oldest(state, b)
+    past, history, candidates = users.past_value.shape[1], out.past_ids, out.ids.reshape(-1)
     for h in range(past):
-        seen = state.past_value[b, at] >= 0.0
-        history[h] = state.past_cluster[b, at] if seen else N_TOPICS
-        at = at + 1 if at + 1 < past else 0
-    for c in range(state.cluster.shape[1]):
-        candidates[c] = state.cluster[b, c]
+        for n in range(len(index)):
+            at = _place(index[n], h, past)
+            seen = users.past_value[n, at] >= 0.0
+            history[n, h] = users.past_cluster[n, at] if seen else N_TOPICS
+    clusters = users.cluster.reshape(-1)
+    for i in range(len(clusters)):
+        candidates[i] = clusters[i]
 
 
 @_inline
-def _put_feedback(state: State, b: int, out: FloatArray) -> None:
+def _put_feedback(users: State, index: LongArray, out: Blocks) -> None:
     """Write [present, value, recency weight] of each place of the history."""
-    past, at, weight = state.past_value.shape[1], oldest(state, b), 1.0
-    for age in range(past):  # the newest first
-        at = at - 1 if at > 0 else past - 1
-        value = state.past_value[b, at]
-        seen, row = value >= 0.0, out[past - 1 - age]
-        row[0] = 1.0 if seen else 0.0
-        row[1] = value if seen else 0.0
-        row[2] = weight if seen else 0.0
+    past, weight = users.past_value.shape[1], 1.0
+    for h in range(past - 1, -1, -1):  # the newest first
+        for n in range(len(index)):
+            value = users.past_value[n, _place(index[n], h, past)]
+            seen = value >= 0.0
+            out.feedback[n, 3 * h] = 1.0 if seen else 0.0
+            out.feedback[n, 3 * h + 1] = value if seen else 0.0
+            out.feedback[n, 3 * h + 2] = weight if seen else 0.0
         weight *= RECENCY_DECAY
 
 
 @_inline
-def _put_context(rules: Rules, state: State, b: int, slate_size: int, out: FloatArray) -> None:
+def _put_context(rules: Rules, users: State, slate_size: int, out: Blocks) -> None:
     """Write progress, last click and value, rates, and means of what was consumed and shown."""
-    tally, step = state.tally[b], np.int64(state.counters[b, STEP])
-    steps = max(step, np.int64(1))
-    means = (len(tally) - MEANS) // 2
-    one = np.float32(1.0)
-    per_step = one / np.float32(steps)
-    per_click = one / max(tally[CLICKS], one)
-    per_shown = one / np.float32(steps * slate_size)
-    out[0] = progress(rules, step)
-    out[1], out[2] = tally[LAST_CLICK], tally[LAST_VALUE]
-    out[3], out[4] = tally[CLICKS] * per_step, tally[VALUES] * per_step
-    consumed = out[CONTEXT_SCALARS : CONTEXT_SCALARS + means]
-    shown = out[CONTEXT_SCALARS + means :]
+    tally, context, one = users.tally, out.context, np.float32(1.0)
+    means = (tally.shape[1] - MEANS) // 2
+    consumed, shown = CONTEXT_SCALARS, CONTEXT_SCALARS + means
+    for n in range(len(tally)):
+        step = np.int64(users.counters[n, STEP])
+        per_step = one / np.float32(max(step, 1))
+        context[n, 0] = progress(rules, step)
+        context[n, 1], context[n, 2] = tally[n, LAST_CLICK], tally[n, LAST_VALUE]
+        context[n, 3] = tally[n, CLICKS] * per_step
+        context[n, 4] = tally[n, VALUES] * per_step
     for z in range(means):
-        consumed[z] = tally[MEANS + z] * per_click
-        shown[z] = tally[MEANS + means + z] * per_shown
+        for n in range(len(tally)):
+            step = np.int64(users.counters[n, STEP])
+            per_click = one / max(tally[n, CLICKS], one)
+            per_shown = one / np.float32(max(step, 1) * slate_size)
+            context[n, consumed + z] = tally[n, MEANS + z] * per_click
+            context[n, shown + z] = tally[n, MEANS + means + z] * per_shown

@@ -10,22 +10,23 @@ import numba
 import numpy as np
 
 from slategym.envs import rng
-from slategym.envs.arrays import DoubleArray, FloatArray, LongArray
+from slategym.envs.arrays import AnyArray, DoubleArray, FloatArray, KeyArray
 from slategym.envs.classic_draws import (
     CLICKBAIT,
     ENGAGEMENT,
     EXPOSURE,
+    counter,
     exp,
-    half,
+    lower,
+    mix_all,
     normals,
     sigmoid,
     single_from,
     uniform_from,
+    upper,
 )
 from slategym.envs.classic_state import (
     DRAWN,
-    KEY,
-    STEP,
     Luck,
     Response,
     SatisfactionRules,
@@ -41,7 +42,6 @@ MOST_ENGAGEMENT = 100.0
 """What RecSim's response shows at most; the reward is not cut."""
 _LOG_MOST = 4.605170185988092
 _bits, _step_key, _uniform = rng.bits, rng.step_key, rng.uniform
-_LOWER, _S32 = np.uint64(2**32 - 1), np.uint64(32)
 _compiled = numba.njit(forceinline=True, error_model="numpy")
 
 
@@ -55,19 +55,29 @@ def draw_user(rules: SatisfactionRules, at: np.uint64, user: DoubleArray) -> Non
 
 
 @_compiled
-def draw_candidates(
-    rules: SatisfactionRules, state: State, first: int, count: int, work: Work
-) -> None:
-    """Write new documents for a block of users: clickbait (``feature``) uniform on (0, 1)."""
-    size = state.feature.shape[1]
-    for b in range(first, first + count):
-        at = state.counters[b, DRAWN]
-        for c in range(0, size - 1, 2):
-            number = _bits(at, CLICKBAIT, c >> 1)
-            state.feature[b, c] = single_from(number >> _S32)
-            state.feature[b, c + 1] = single_from(number & _LOWER)
-        if size & 1:
-            state.feature[b, size - 1] = single_from(half(at, CLICKBAIT, size - 1))
+def draw_candidates(rules: SatisfactionRules, users: State, work: Work) -> None:
+    """Write new documents for a block of users: clickbait (``feature``) uniform on (0, 1).
+
+    Two documents share a draw.
+    """
+    block, size = users.feature.shape
+    pairs = (size + 1) // 2
+    numbers = work.bits[: block * pairs]
+    rows = numbers.reshape(block, pairs)
+    for n in range(block):
+        for pair in range(pairs):
+            rows[n, pair] = counter(users.counters[n, DRAWN], CLICKBAIT, pair)
+    mix_all(numbers)
+    if size % 2 == 0:  # then the documents lie in the order of the draws
+        features = users.feature.reshape(-1)
+        for i in range(len(numbers)):
+            features[2 * i] = single_from(upper(numbers[i]))
+            features[2 * i + 1] = single_from(lower(numbers[i]))
+        return
+    for n in range(block):
+        for c in range(size):
+            number = rows[n, c // 2]
+            users.feature[n, c] = single_from(lower(number) if c % 2 else upper(number))
 
 
 @_compiled
@@ -92,77 +102,69 @@ def exposure_after(
 
 
 @_compiled
-def prepare(
-    rules: SatisfactionRules,
-    state: State,
-    slates: LongArray,
-    out: Response,
-    first: int,
-    luck: Luck,
-) -> None:
-    """Draw what chance decides for a block of users, and what follows for all of them at once.
-
-    Rows of ``work`` afterwards: log engagement, engagement, NPE, satisfaction.
-    """
-    count = len(luck.clocks)
-    real = luck.work.real
-    a, b, c, d = real[0], real[1], real[2], real[3]
-    for n in range(count):
-        counters = state.counters[first + n]
-        at = _step_key(counters[KEY], counters[STEP])
-        number = _bits(at, ENGAGEMENT, 0)
-        a[2 * n], a[2 * n + 1] = uniform_from(number >> _S32), uniform_from(number & _LOWER)
-    normals(a[: 2 * count], b[: 2 * count], c, luck.work.order)
-    shown, size = out.real[2], slates.shape[1]
-    for n in range(count):
-        for i in range(size):
-            shown[(first + n) * size + i] = state.feature[first + n, slates[first + n, i]]
-            out.real[1, (first + n) * size + i] = 0.0
-        user, clickbait = state.user[first + n], state.feature[first + n, slates[first + n, 0]]
-        a[n] = engagement_location(rules, clickbait, user[SATISFACTION])
-        a[n] += engagement_scale(rules, clickbait) * b[2 * n]
-        innovation = rules.innovation_stddev * b[2 * n + 1]
-        c[n] = exposure_after(rules, user[NPE], clickbait, innovation)
-    for n in range(count):
-        b[n] = exp(a[n])
-        d[n] = sigmoid(rules.sensitivity * c[n])
-
-
-@_compiled
 def meet(
-    rules: SatisfactionRules,
-    state: State,
-    slate: LongArray,
-    out: Response,
-    b: int,
-    luck: Luck,
-    n: int,
-) -> tuple[int, float, float, bool]:
-    """Show a slate to user b, the n-th of the block: the first document is consumed.
+    rules: SatisfactionRules, users: State, slates: KeyArray, out: Response, luck: Luck
+) -> None:
+    """Show slates to a block of users, who consume their first documents.
 
-    Returns:
-        Place 0, the engagement, its logarithm as a share of the most RecSim shows, and whether
-        no step is left.
+    Writes place 0, the engagement, its logarithm as a share of the most RecSim shows, and
+    whether no step is left.
     """
-    user = state.user[b]
-    user[NPE], user[SATISFACTION] = luck.work.real[2, n], luck.work.real[3, n]
-    user[LEFT] -= 1.0
-    engagement = luck.work.real[1, n]
-    out.real[1, b * len(slate)] = min(engagement, MOST_ENGAGEMENT)
-    value = min(max(luck.work.real[0, n] / _LOG_MOST, 0.0), 1.0)
-    return 0, engagement, value, user[LEFT] <= 0.0
+    block, size = slates.shape
+    numbers, real = luck.work.bits[:block], luck.work.real
+    u, noise, level, exposure = real[0], real[1], real[2], real[3]
+    for n in range(block):
+        numbers[n] = counter(luck.at[n], ENGAGEMENT, 0)
+    mix_all(numbers)
+    for n in range(block):
+        u[n], u[block + n] = uniform_from(upper(numbers[n])), uniform_from(lower(numbers[n]))
+    normals(u[: 2 * block], noise[: 2 * block], level, luck.work.order)
+    second = out.second.reshape(-1)
+    for i in range(len(second)):
+        second[i] = 0.0
+    for i in range(size):
+        for n in range(block):
+            out.third[n, i] = users.feature[n, slates[n, i]]
+    for n in range(block):
+        clickbait = np.float64(out.third[n, 0])
+        level[n] = engagement_location(rules, clickbait, users.user[n, SATISFACTION])
+        level[n] += engagement_scale(rules, clickbait) * noise[n]
+        innovation = rules.innovation_stddev * noise[block + n]
+        exposure[n] = exposure_after(rules, users.user[n, NPE], clickbait, innovation)
+    for n in range(block):
+        u[n] = exp(level[n])
+        noise[n] = sigmoid(rules.sensitivity * exposure[n])
+    for n in range(block):
+        user = users.user[n]
+        user[NPE], user[SATISFACTION] = exposure[n], noise[n]
+        user[LEFT] -= 1.0
+        out.second[n, 0], out.reward[n] = min(u[n], MOST_ENGAGEMENT), u[n]
+        luck.slot[n], luck.value[n] = 0, min(max(level[n] / _LOG_MOST, 0.0), 1.0)
+        out.terminated[n] = user[LEFT] <= 0.0
 
 
 @_compiled
 def put_user(rules: SatisfactionRules, user: DoubleArray, out: FloatArray) -> None:
-    """Write what is seen of the user: nothing."""
-    out[0] = 0.0
+    """Write what is seen of the users: nothing."""
+    for n in range(len(user)):
+        out[n, 0] = 0.0
 
 
 @_compiled
-def put_document(rules: SatisfactionRules, cluster: int, feature: float, out: FloatArray) -> None:
+def put_document(
+    rules: SatisfactionRules, cluster: int, feature: float, out: FloatArray, start: int
+) -> None:
     """Write what is seen of a document: its clickbait."""
-    out[0] = feature
+    out[start] = feature
+
+
+@_compiled
+def put_documents(
+    rules: SatisfactionRules, clusters: AnyArray, features: FloatArray, out: FloatArray
+) -> None:
+    """Write what is seen of documents: their clickbait."""
+    for n in range(len(out)):
+        out[n] = features[n]
 
 
 @_compiled
@@ -173,7 +175,7 @@ def progress(rules: SatisfactionRules, step: int) -> float:
 
 @_compiled
 def tally_document(
-    rules: SatisfactionRules, cluster: int, feature: float, sums: FloatArray, at: int
+    rules: SatisfactionRules, cluster: int, feature: float, weight: float, sums: FloatArray, at: int
 ) -> None:
     """Add a document's clickbait to the sums of what was consumed or shown."""
-    sums[at] += feature
+    sums[at] += feature * weight

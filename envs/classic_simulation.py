@@ -1,7 +1,6 @@
 """A batch of users of a classic task: begin episodes, show slates, observe."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,8 @@ from slategym.envs.classic_family import FAMILY, Family
 from slategym.envs.classic_kernels import BAD_POSITION, run
 from slategym.envs.classic_late import LateObservation
 from slategym.envs.classic_one import OneCut
-from slategym.envs.classic_output import blocks_of, real_widths, response_of, whole_widths
-from slategym.envs.classic_state import EPISODE, SEED, STREAM, Output, Response, new_state
+from slategym.envs.classic_output import Told, blocks_of, real_widths, told_of, whole_widths
+from slategym.envs.classic_state import EPISODE, SEED, STREAM, Output, new_state
 from slategym.envs.classic_variant import ClassicVariant
 from slategym.envs.classic_view import slate_view
 from slategym.envs.protocol import Step, out_of_range, positions, restore
@@ -77,8 +76,8 @@ class ClassicSimulation:
         slates = positions(actions, self.batch, self.variant.slate_size)
         out = self._output(self._pool.take())
         self._take_step(slates, out, look=False)
-        response = response_of(out, self.sizes)
-        return Step(response.reward[0], response.ended[0], response.ended[1], self._info(response))
+        told = told_of(out, self.sizes)
+        return Step(told.reward[0], told.ended[0], told.ended[1], self._info(told))
 
     def turn(self, actions: AnyArray, privileged: bool) -> StepResult:
         """Return what `SlateVectorEnv.step` returns: step, autoreset, observation in one pass."""
@@ -86,19 +85,21 @@ class ClassicSimulation:
         if privileged:
             return self._turn_in_parts(slates)
         out = self._output(self._pool.take())
-        ended = run("turn", self.rules, self.state, slates, out, self._finals, self.sizes)
+        ended = run(
+            "turn", self.rules, self.state, slates.view(np.uint64), out, self._finals, self.sizes
+        )
         if ended == BAD_POSITION:
             raise out_of_range(slates, self.variant.num_candidates)
         self._last = out
-        response = response_of(out, self.sizes)
-        info = self._info(response)
-        terminated, truncated = response.ended
+        told = told_of(out, self.sizes)
+        info = self._info(told)
+        terminated, truncated = told.ended
         if ended:
             done = terminated | truncated
             info["final_info"] = dict(info)
             info["final_obs"], info["_final_obs"] = self._final_observation(done, ended), done
             info["_final_info"] = done.copy()
-        return self._by_key(out), response.reward[0], terminated, truncated, info
+        return self._by_key(out), told.reward[0], terminated, truncated, info
 
     def turn_one(self, action: AnyArray | int, privileged: bool) -> OneResult:
         """Return what `SlateEnv.step` returns, of a batch of one: no autoreset, no axis B."""
@@ -159,14 +160,13 @@ class ClassicSimulation:
 
     def slate_view(self, row: int) -> SlateView:
         """Return the last slate of a row, ready to be written or drawn."""
-        last = None if self._last is None else response_of(self._last, self.sizes)
-        view = slate_view(self.family, self.variant, self.state, last, row)
-        # Empty places, so that a picture before the first step has the size of those after it.
-        return view if view.cards else replace(view, cards=(None,) * self.variant.slate_size)
+        last = None if self._last is None else told_of(self._last, self.sizes)
+        return slate_view(self.family, self.variant, self.state, last, row)
 
     def _take_step(self, slates: LongArray, out: Output, *, look: bool) -> None:
         """Take a step in every row, and observe if asked to."""
-        if run("step", self.rules, self.state, slates, out, self.sizes, look) == BAD_POSITION:
+        unsigned = slates.view(np.uint64)
+        if run("step", self.rules, self.state, unsigned, out, self.sizes, look) == BAD_POSITION:
             raise out_of_range(slates, self.variant.num_candidates)
         self._last = out
 
@@ -203,30 +203,24 @@ class ClassicSimulation:
 
         return LateObservation(make)
 
-    def _info(self, response: Response) -> dict[str, Any]:
+    def _info(self, told: Told) -> dict[str, Any]:
         """Return what a step's info tells of the response."""
-        shape = (-1, self.batch, self.variant.slate_size)
-        real, (slate, cluster) = response.real.reshape(shape), response.whole.reshape(shape)
-        told: dict[str, AnyArray] = dict(zip(self.family.names, real, strict=True))
+        response: dict[str, AnyArray] = dict(zip(self.family.names, told.real, strict=True))
         if self.family.has_clusters:
-            told["cluster_id"] = cluster
+            response["cluster_id"] = told.whole[1]
         return {
-            "response": told,
-            "slate": slate,
-            "reward_terms": {self.family.reward_term: response.reward[1]},
+            "response": response,
+            "slate": told.whole[0],
+            "reward_terms": {self.family.reward_term: told.reward[1]},
         }
 
     def _by_key(self, out: Output) -> Observation:
         """Return the observation in the buffers by key; flat in features mode."""
-        blocks, batch = blocks_of(out, self.sizes), self.batch
-        history: AnyArray
-        candidates: AnyArray
+        blocks = blocks_of(out, self.sizes)
+        history, candidates, feedback = blocks.history, blocks.candidates, blocks.feedback
         if self.sizes.ids:
-            history, candidates, feedback = blocks.past_ids, blocks.ids, blocks.feedback
-        else:
-            history = blocks.history.reshape(batch, -1)
-            candidates = blocks.candidates.reshape(batch, -1)
-            feedback = blocks.feedback.reshape(batch, -1)
+            history, candidates = blocks.past_ids, blocks.ids  # type: ignore[assignment]
+            feedback = feedback.reshape(self.batch, -1, 3)
         return {
             "user": blocks.user,
             "history": history,

@@ -69,31 +69,44 @@ class Output(NamedTuple):
 
 
 class Response(NamedTuple):
-    """What B users did in one step; a place of a slate is at b K + i."""
+    """What the N users of a block did in one step, as the loops write it."""
 
-    real: FloatArray  # (R, B * K) click, then the family's quantities, in the order of its names
-    whole: IntArray  # (2, B * K) slate positions, clusters
-    reward: FloatArray  # (2, B) the reward, and its only term
-    ended: BoolArray  # (2, B) terminated, truncated
+    click: FloatArray  # (N, K)
+    second: FloatArray  # (N, K) the family's other quantities, in the order of its names;
+    third: FloatArray  # (0, K) where it has none
+    fourth: FloatArray
+    slate: IntArray  # (N, K) candidate positions
+    cluster: IntArray  # (N, K)
+    reward: FloatArray  # (N,)
+    term: FloatArray  # (N,) the reward's only term
+    terminated: BoolArray  # (N,)
+    truncated: BoolArray  # (N,)
 
 
 class Work(NamedTuple):
     """Scratch for a block of N users."""
 
-    real: DoubleArray  # (4, N * max(C, K, 2))
-    order: LongArray  # (N * max(C, K, 2) + 1,)
+    real: DoubleArray  # (4, N * max(C, K + 1, 2))
+    order: LongArray  # (N * max(C, K + 1, 2) + 1,)
+    bits: KeyArray  # (N * max(C, K + 1, 2),)
 
 
 class Luck(NamedTuple):
-    """What chance decides in a step, and what weighs on it, for a block of N users at once.
+    """What chance decides in a step, what weighs on it and what follows, for a block of N users.
 
-    Loops over a block have no branches and are turned into vector instructions.
+    Users come last, so that a loop over them reads and writes numbers that lie side by side.
+    Such loops have no branches and are turned into vector instructions.
     """
 
-    clocks: DoubleArray  # (N, K + 1) uniform numbers, from which the clocks of a race are made
-    weights: DoubleArray  # (N, K + 1) see `slategym.envs.classic_choice.weigh`
+    at: KeyArray  # (N,) key of the step
+    clocks: DoubleArray  # (K + 1, N) uniform numbers, from which the clocks of a race are made
+    weights: DoubleArray  # (K + 1, N) see `slategym.envs.classic_choice.weigh`
+    quality: DoubleArray  # (K, N) of what is shown, in evolution
+    mean: DoubleArray  # (K, N) scratch: mean quality of the cluster
     drift: DoubleArray  # (N,) uniform number: whether a click raises or lowers the interest
-    quality: DoubleArray  # (N * K,) of each place of each slate, in evolution
+    most: DoubleArray  # (N,) scratch of the race
+    slot: LongArray  # (N,) the place that was clicked, -1 for none
+    value: DoubleArray  # (N,) value of the click for the history, in [0, 1]
     work: Work
 
 
@@ -101,9 +114,9 @@ class Blocks(NamedTuple):
     """What is observed of B users; D is 0 in ids mode, and the ids have no rows otherwise."""
 
     user: FloatArray  # (B, Du)
-    history: FloatArray  # (B, H, D)
-    candidates: FloatArray  # (B, C, D)
-    feedback: FloatArray  # (B, H, 3)
+    history: FloatArray  # (B, H * D)
+    candidates: FloatArray  # (B, C * D)
+    feedback: FloatArray  # (B, H * 3)
     context: FloatArray  # (B, X)
     past_ids: IntArray  # (B, H)
     ids: IntArray  # (B, C)

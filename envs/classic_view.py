@@ -3,13 +3,14 @@
 import numpy as np
 
 from slategym.envs.classic_family import Family
-from slategym.envs.classic_state import STEP, STREAM, Response, State
+from slategym.envs.classic_output import Told
+from slategym.envs.classic_state import STEP, STREAM, State
 from slategym.envs.classic_variant import ClassicVariant
 from slategym.envs.render_view import Card, Gauge, SlateView
 
 
 def slate_view(
-    family: Family, variant: ClassicVariant, state: State, response: Response | None, row: int
+    family: Family, variant: ClassicVariant, state: State, response: Told | None, row: int
 ) -> SlateView:
     """Return the view of one row; without a response, no slate was shown yet.
 
@@ -25,10 +26,7 @@ def slate_view(
     if response is None:
         return SlateView(heading)
     terminated, truncated = bool(response.ended[0, row]), bool(response.ended[1, row])
-    cards = tuple(
-        _card(family, response, row * variant.slate_size + place)
-        for place in range(variant.slate_size)
-    )
+    cards = tuple(_card(family, response, row, place) for place in range(variant.slate_size))
     reward = float(response.reward[0, row])
     step = int(counters[STEP])
     return SlateView(
@@ -42,12 +40,12 @@ def slate_view(
     )
 
 
-def _card(family: Family, response: Response, place: int) -> Card:
+def _card(family: Family, response: Told, row: int, place: int) -> Card:
     """Return one place of the slate."""
-    known = {name: float(response.real[i, place]) for i, name in enumerate(family.names)}
-    cluster = int(response.whole[1, place])
+    known = {name: float(response.real[i, row, place]) for i, name in enumerate(family.names)}
+    cluster = int(response.whole[1, row, place])
     taken = known.pop("click") > 0
-    position = int(response.whole[0, place])
+    position = int(response.whole[0, row, place])
     if not family.has_clusters:
         clickbait = known["clickbait"]
         return Card(
