@@ -214,4 +214,6 @@ def oldest(users: State, index: LongArray) -> None:
 @_inline
 def feature_of(users: State, n: int, position: np.uint64) -> float:
     """Return what else is seen of a candidate; 0 in interest evolution."""
-    return users.feature[n, position] if users.feature.shape[1] > 0 else np.float32(0.0)
+    if users.feature.shape[1] == 0:
+        return np.float32(0.0)  # type: ignore[return-value]  # a double would slow its sums
+    return users.feature[n, position]

@@ -127,15 +127,15 @@ def _put_context(rules: Rules, users: State, slate_size: int, out: Blocks) -> No
     consumed, shown = CONTEXT_SCALARS, CONTEXT_SCALARS + means
     for n in range(len(tally)):
         step = np.int64(users.counters[n, STEP])
-        per_step = one / np.float32(max(step, 1))
+        per_step = one / np.float32(max(step, np.int64(1)))
         context[n, 0] = progress(rules, step)
         context[n, 1], context[n, 2] = tally[n, LAST_CLICK], tally[n, LAST_VALUE]
         context[n, 3] = tally[n, CLICKS] * per_step
         context[n, 4] = tally[n, VALUES] * per_step
     for z in range(means):
         for n in range(len(tally)):
-            step = np.int64(users.counters[n, STEP])
+            steps = max(np.int64(users.counters[n, STEP]), np.int64(1))
             per_click = one / max(tally[n, CLICKS], one)
-            per_shown = one / np.float32(max(step, 1) * slate_size)
+            per_shown = one / np.float32(steps * slate_size)
             context[n, consumed + z] = tally[n, MEANS + z] * per_click
             context[n, shown + z] = tally[n, MEANS + means + z] * per_shown
