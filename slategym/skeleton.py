@@ -58,7 +58,10 @@ def name_of(text: str) -> Name:
 
 def _importable(module: str) -> bool:
     """Return whether a module of that name exists already, here or in the standard library."""
-    return module in sys.stdlib_module_names or importlib.util.find_spec(module) is not None
+    spec = importlib.util.find_spec(module)
+    # A folder without code, such as the one this command wrote a moment ago, is in nobody's way.
+    code = spec is not None and spec.origin is not None
+    return module in sys.stdlib_module_names or code
 
 
 def write_skeleton(name: Name, base: "AnyVariant", folder: Path, *, yaml: bool) -> list[Path]:
