@@ -1,14 +1,42 @@
 """EASE: a linear item-to-item model in closed form, strong on small and middle-sized logs."""
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sparse
 
-from slategym.cf_baselines.base import ProfileScorer
+from slategym.cf_baselines.gram import add_to_gram, gram, inverse, multiply
 from slategym.cf_baselines.interactions import FloatArray
-from slategym.errors import UsageError
+from slategym.cf_baselines.profile_scorer import ProfileScorer
+from slategym.cf_baselines.settings import in_range
+
+SOLVES = ("auto", "primal", "dual")
+
+
+@dataclass(frozen=True)
+class EaseConfig:
+    """Settings of `EaseScorer`.
+
+    Attributes:
+        penalty: > 0; 200 was best by validation on ML-100K.
+        solve: Which inverse: the smaller one for ``auto``.
+        positive: Values from here on are positive; by default `default_threshold` of the log.
+    """
+
+    penalty: float = 200.0
+    solve: Literal["auto", "primal", "dual"] = "auto"
+    positive: float | None = None
+
+    def __post_init__(self) -> None:
+        said = f"penalty={self.penalty}, solve={self.solve!r}"
+        in_range(
+            "ease",
+            self.penalty > 0 and self.solve in SOLVES,
+            said,
+            "the penalty must be positive, solve one of 'auto', 'primal', 'dual'",
+        )
 
 
 class EaseScorer(ProfileScorer):
@@ -19,49 +47,66 @@ class EaseScorer(ProfileScorer):
     scores come from a user-by-user inverse, by the Woodbury identity
     P = (I - X^T inv(X X^T + penalty I) X) / penalty,  and no item-by-item table is made.
 
-    Args:
-        penalty: > 0; 200 was best by validation on ML-100K.
-        solve: Which inverse: the smaller one for ``auto``.
-
-    Raises:
-        UsageError: the penalty is not positive, or no such way to solve.
+    The Gram matrix is kept, so that `partial_fit` adds to it; its entries are whole numbers, so
+    that the sum is exact.
     """
 
     name = "ease"
+    Config = EaseConfig
+    config: EaseConfig
 
-    def __init__(
-        self, penalty: float = 200.0, solve: Literal["auto", "primal", "dual"] = "auto"
-    ) -> None:
-        super().__init__()
-        if not penalty > 0 or solve not in ("auto", "primal", "dual"):
-            raise UsageError(
-                f"penalty={penalty}, solve={solve!r}: the penalty must be positive, solve one of "
-                "'auto', 'primal', 'dual'."
-            )
-        self.penalty, self.solve = penalty, solve
-        self.inverse: npt.NDArray[np.float64] = np.zeros((0, 0))
-        self.diagonal: npt.NDArray[np.float64] = np.zeros(0)
+    def __init__(self, config: EaseConfig | None = None, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(config, **options)
+        self.gram: FloatArray | None = None  # of items, or of users if dual
+        self.weights: FloatArray = np.zeros((0, 0), np.float32)  # B, or inv(X X^T + l I) X if dual
+        self.diagonal: FloatArray = np.zeros(0, np.float32)  # penalty * diag P, if dual
         self.dual = False
 
-    def _learn(self) -> None:
-        likes = self.likes.astype(np.float64)
-        n_users, n_items = likes.shape
-        self.dual = self.solve == "dual" or (self.solve == "auto" and n_users < n_items)
-        gram = (likes @ likes.T if self.dual else likes.T @ likes).toarray()
-        gram[np.diag_indices_from(gram)] += self.penalty
-        self.inverse = np.linalg.inv(gram)
+    def _learn_items(self) -> None:
+        self.dual = self._is_dual()
+        self.gram = gram(self._side(self.likes))
+        self._solve()
+
+    def _relearn_items(self, before: sparse.csr_matrix) -> None:
+        if self._is_dual() != self.dual:
+            self._learn_items()
+            return
+        if self.gram is None:  # loaded: it is not kept in files, being quick to make
+            self.gram = gram(self._side(before))
+        self.gram = add_to_gram(self.gram, self._side(before), self._side(self.likes))
+        self._solve()
+
+    def _is_dual(self) -> bool:
+        users, items = self.likes.shape
+        return self.config.solve == "dual" or (self.config.solve == "auto" and users < items)
+
+    def _side(self, likes: sparse.csr_matrix) -> sparse.csr_matrix:
+        """Return the table whose Gram matrix is solved, its columns being users if dual."""
+        return sparse.csr_matrix(likes.T) if self.dual else likes
+
+    def _solve(self) -> None:
+        assert self.gram is not None
+        solved = inverse(self.gram, self.config.penalty)
         if self.dual:
-            explained = likes.multiply(self.inverse @ likes).sum(axis=0)
-            self.diagonal = (1.0 - np.asarray(explained).ravel()) / self.penalty
+            dense = self.likes.toarray()
+            self.weights = solved @ dense
+            self.diagonal = 1.0 - np.einsum("ui,ui->i", dense, self.weights)
         else:
-            self.diagonal = np.diag(self.inverse).copy()
+            solved /= -np.diag(solved)
+            np.fill_diagonal(solved, 0.0)
+            self.weights = solved
 
     def _score_all(self, profiles: sparse.csr_matrix) -> FloatArray:
-        dense = profiles.toarray().astype(np.float64)
-        if self.dual:
-            likes = self.likes.astype(np.float64)
-            through = (profiles @ likes.T).toarray() @ self.inverse @ likes
-            moved = (dense - through) / self.penalty
-        else:
-            moved = np.asarray(profiles @ self.inverse)
-        return (dense - moved / self.diagonal).astype(np.float32)
+        if not self.dual:
+            return multiply(profiles, self.weights)
+        dense = profiles.toarray()
+        through = multiply(sparse.csr_matrix(profiles @ self.likes.T), self.weights)
+        return np.asarray(dense - (dense - through) / self.diagonal, dtype=np.float32)
+
+    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
+        return {"weights": self.weights, "diagonal": self.diagonal}
+
+    def _restore(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
+        super()._restore(arrays)
+        self.weights, self.diagonal = arrays["weights"], arrays["diagonal"]
+        self.dual, self.gram = len(self.diagonal) > 0, None

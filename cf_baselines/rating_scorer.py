@@ -1,27 +1,41 @@
 """The rating model as a baseline: rank by the value a user is expected to give."""
 
-from typing import Self
+from dataclasses import dataclass, fields
+from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
+from slategym.cf_baselines.base import Rows, Scorer
 from slategym.cf_baselines.factorization import FoldedUsers, RatingModel, fit_rating_model
-from slategym.cf_baselines.interactions import FloatArray, Interactions
+from slategym.cf_baselines.interactions import FloatArray, RowArray
+from slategym.cf_baselines.settings import in_range
 from slategym.errors import UsageError
 
 
-class RatingScorer:
-    """Scores by expected value, in the log's units (in [0, 1] for implicit logs).
+@dataclass(frozen=True)
+class RatingConfig:
+    """Settings of `RatingScorer`.
 
-    Args:
-        factors: Dimensions of taste.
+    Attributes:
+        factors: Dimensions of taste, at least 1.
         seed: For the start values.
     """
 
-    name = "rating-model"
+    factors: int = 16
+    seed: int = 0
 
-    def __init__(self, factors: int = 16, seed: int = 0) -> None:
-        self.factors, self.seed = factors, seed
-        self._model: RatingModel | None = None
+    def __post_init__(self) -> None:
+        in_range("rating-model", self.factors >= 1, f"factors={self.factors}", "at least 1")
+
+
+class RatingScorer(Scorer):
+    """Scores by expected value, in the log's units (in [0, 1] for implicit logs)."""
+
+    name = "rating-model"
+    Config = RatingConfig
+    config: RatingConfig
+    _model: RatingModel | None = None
 
     @property
     def model(self) -> RatingModel:
@@ -34,19 +48,34 @@ class RatingScorer:
             raise UsageError("the rating-model scorer is not fitted; call fit first.")
         return self._model
 
-    def fit(self, interactions: Interactions, rows: npt.ArrayLike | None = None) -> Self:
-        """Fit the rating model on these rows."""
-        self._model = fit_rating_model(interactions, rows, factors=self.factors, seed=self.seed)
-        return self
+    def _learn(self) -> None:
+        config = self.config
+        self._model = fit_rating_model(self.log, factors=config.factors, seed=config.seed)
 
-    def score(self, users: npt.ArrayLike, items: npt.ArrayLike) -> FloatArray:
-        """Return expected values (B, K); a user of -1 is the average user."""
-        return self.model.score(users, items)
+    def _states(self, users: Rows) -> FoldedUsers:
+        model, known = self.model, (users >= 0).astype(np.float32)
+        return FoldedUsers(
+            model.user_bias[users] * known,
+            model.user_factors[users] * known[:, None],
+            model.user_std[users],
+        )
 
-    def fold_in(self, items: npt.ArrayLike, values: npt.ArrayLike) -> FoldedUsers:
-        """Return the posterior of users with histories (B, H), -1 for no entry."""
+    def _fold(self, items: Rows, values: FloatArray, times: RowArray) -> FoldedUsers:  # noqa: ARG002
         return self.model.fold_in(items, values)
 
-    def score_folded(self, state: FoldedUsers, items: npt.ArrayLike) -> FloatArray:
-        """Return expected values (B, K)."""
+    def _score(self, state: FoldedUsers, items: Rows) -> FloatArray:
         return self.model.score_folded(state, items)
+
+    def _score_everything(self, state: FoldedUsers) -> FloatArray:
+        model = self.model
+        offset = np.float32(model.mean) + state.bias[:, None] + model.item_bias
+        return np.asarray(offset + state.factors @ model.item_factors.T, dtype=np.float32)
+
+    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
+        return {
+            each.name: np.asarray(getattr(self.model, each.name)) for each in fields(RatingModel)
+        }
+
+    def _restore(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
+        scalars = {name: array.item() for name, array in arrays.items() if array.ndim == 0}
+        self._model = RatingModel(**{**arrays, **scalars})
