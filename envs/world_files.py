@@ -14,7 +14,7 @@ import pandas as pd
 
 from slategym.envs.arrays import AnyArray
 from slategym.envs.world import SCHEMA_VERSION, World, WorldInfo, manifest_hash
-from slategym.errors import DataError
+from slategym.errors import DataError, nearest
 from slategym.files import atomic_folder, file_hash, read_json, write_json
 
 MANIFEST = "world.json"
@@ -118,7 +118,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         DataError: see `open_world`.
     """
     if not folder.is_dir():
-        raise DataError(f"world folder {folder} does not exist.")
+        near = [path.parent.name for path in folder.parent.glob(f"*/{MANIFEST}")]
+        raise DataError(
+            f"world folder {folder} does not exist.{nearest(folder.name, near)} "
+            "`slategym build` writes one."
+        )
     path = folder / MANIFEST
     if not path.is_file():
         raise DataError(f"{folder} is not a world: it holds no {MANIFEST}.")

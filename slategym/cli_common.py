@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slategym.errors import UsageError
+from slategym.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from slategym.envs.world import World
@@ -74,7 +74,8 @@ def import_user_code(names: Iterable[str] | None) -> None:
 def _import_file(path: Path) -> ModuleType:
     """Import a file under its own name, as `python FILE` would find what lies beside it."""
     if not path.is_file():
-        raise UsageError(f"--import {path}: there is no such file.")
+        there = [file.name for file in path.parent.glob("*.py")]
+        raise UsageError(f"--import {path}: there is no such file.{nearest(path.name, there)}")
     if path.stem in sys.modules:
         known = getattr(sys.modules[path.stem], "__file__", None)
         if known is not None and Path(known).resolve() == path.resolve():

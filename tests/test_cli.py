@@ -303,3 +303,11 @@ def test_a_variant_of_your_own_takes_under_15_lines_and_is_trained_by_the_same_c
     assert document["settings"]["variant"] == "acme/ShortSessions-v0"
     assert document["settings"]["slate_size"] == 3
     assert "run" in {row["name"] for row in document["policies"]}
+
+
+def test_a_mistyped_file_to_import_is_told_the_nearest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.py").touch()
+    assert run(["envs", "list", "--import", str(tmp_path / "mien.py")]) == 2
+    assert "there is no such file. Did you mean 'mine.py'?" in capsys.readouterr().err

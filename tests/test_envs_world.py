@@ -71,6 +71,12 @@ def test_a_missing_folder_and_a_folder_that_is_no_world_are_told_apart(tmp_path:
         World.open(tmp_path)
 
 
+def test_a_mistyped_folder_is_told_the_nearest_world(folder: Path) -> None:
+    wrong = folder.with_name(folder.name + "s")
+    with pytest.raises(DataError, match=rf"Did you mean '{folder.name}'.*`slategym build` writes"):
+        World.open(wrong)
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()
