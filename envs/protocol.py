@@ -29,7 +29,7 @@ class Simulation(Protocol):
 
     A simulation may also offer ``turn(actions, privileged)``, which returns what
     `SlateVectorEnv.step` returns; the face calls it where step, autoreset and observation in one
-    pass are faster than apart.
+    pass are faster than apart. Likewise ``turn_one(action, privileged)`` for `SlateEnv.step`.
     """
 
     batch: int

@@ -12,6 +12,9 @@ from slategym.envs.protocol import AnyVariant
 from slategym.envs.vector import RENDER_MODES, SlateVectorEnv, render_row
 from slategym.envs.world import World
 
+OneResult = tuple[dict[str, AnyArray], float, bool, bool, dict[str, Any]]
+"""What a step of one user returns."""
+
 
 class SlateEnv(gymnasium.Env):
     """One user at a time: row 0 of a `SlateVectorEnv` of one, with the same luck.
@@ -54,6 +57,7 @@ class SlateEnv(gymnasium.Env):
         self.render_mode = render_mode
         self.observation_space = self.batch.single_observation_space
         self.action_space = self.batch.single_action_space
+        self._turn = getattr(self.simulation, "turn_one", self._in_parts)
         self._over = True
 
     @property
@@ -70,9 +74,7 @@ class SlateEnv(gymnasium.Env):
         self._over = False
         return _row(observation), _row(info)
 
-    def step(
-        self, action: AnyArray | int
-    ) -> tuple[dict[str, AnyArray], float, bool, bool, dict[str, Any]]:
+    def step(self, action: AnyArray | int) -> OneResult:
         """Show one slate.
 
         Raises:
@@ -83,14 +85,19 @@ class SlateEnv(gymnasium.Env):
             raise gymnasium.error.ResetNeeded(
                 "the episode is over or never began; call reset() before step()."
             )
+        observation, reward, ended, cut, info = self._turn(action, self.batch.privileged)
+        self._over = ended or cut
+        return observation, reward, ended, cut, info
+
+    def _in_parts(self, action: AnyArray | int, privileged: bool) -> OneResult:
+        """Step and observe, one after the other."""
         simulation = self.simulation
         reward, terminated, truncated, info = simulation.step(np.asarray(action)[None])
-        ended, cut = bool(terminated[0]), bool(truncated[0])
-        self._over = ended or cut
         told = _row(info)
-        if self.batch.privileged:
+        if privileged:
             told["privileged"] = _row(simulation.privileged())
-        return _row(simulation.observe()), float(reward[0]), ended, cut, told
+        observation = _row(simulation.observe())
+        return observation, float(reward[0]), bool(terminated[0]), bool(truncated[0]), told
 
     def render(self) -> Any:  # noqa: ANN401
         """Return the slate last shown: text ("ansi"), or a picture (H, W, 3) ("rgb_array")."""
