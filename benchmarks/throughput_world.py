@@ -47,7 +47,6 @@ def wide_world(items: int, width: int = 128, seed: int = 0) -> World:
 
     vectors = normal(items, width)
     topics = np.zeros((items, _TOPICS), np.float32)
-    vectors[:, -2 - _TOPICS : -2] = 0.0
     main, second = draw.integers(0, _TOPICS, (2, items))
     topics[np.arange(items), main] += np.float32(0.7)
     topics[np.arange(items), second] += np.float32(0.3)
@@ -60,8 +59,7 @@ def wide_world(items: int, width: int = 128, seed: int = 0) -> World:
         info=WorldInfo(
             name=f"wide-{items}", synthetic=True, mean=3.5, public_mean=3.5, click_slope=1.6,
             click_intercept=-5.8, no_click_logit=1.5, value_low=1.0, value_high=5.0,
-            blocks=_blocks(width),
-            topic_names=tuple(f"topic {z}" for z in range(_TOPICS)),
+            blocks=_blocks(width), topic_names=tuple(f"topic {z}" for z in range(_TOPICS)),
         ),
         items=pd.DataFrame(
             {

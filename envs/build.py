@@ -110,15 +110,12 @@ def _make(
     progress: Progress,
 ) -> World:
     """Do the work of `build_world`, its input checked."""
-    settings = provenance["settings"]
-    seed = settings["seed"]
+    settings, seed = provenance["settings"], provenance["settings"]["seed"]
     vectors = encode_catalog(catalog, encoders=encoders, progress=progress)
     fused = fuse(vectors, settings["content_dim"])
     content = build_tables.spanned(fused.table)
     extra = item_attributes(catalog)
-    provenance = provenance | {
-        "content_explained": fused.explained, "item_attributes": extra.about,
-    }  # fmt: skip
+    found = {"content_explained": fused.explained, "item_attributes": extra.about}
     models = fit_models(log, split, content, settings["factors"], seed, progress)
     topics, topic_names = build_tables.topic_table(catalog, content, seed)
     scale = _scale(log)
@@ -134,7 +131,7 @@ def _make(
         blocks=side.blocks,
         topic_names=topic_names,
         content_spread=tuple(fused.spread[: content.shape[1]].tolist()),
-        provenance=provenance,
+        provenance=provenance | found,
     )
     return World(
         info=info,

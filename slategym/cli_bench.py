@@ -27,6 +27,14 @@ COLUMNS = {
 }
 
 
+BenchVariantOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ID", help="The environment; by default the one that the first run was trained on."
+    ),
+]
+
+
 def bench(
     world: WorldOption,
     out: Annotated[Path, typer.Option("--out", metavar="BENCH", help="The folder to write.")],
@@ -42,13 +50,7 @@ def bench(
     ] = None,
     users: Annotated[int, typer.Option(help="Held-out user streams a seed.", min=1)] = 1024,
     seeds: Annotated[int, typer.Option(help="Sets of user streams.", min=1)] = 1,
-    variant: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ID",
-            help="The environment; by default the one that the first run was trained on.",
-        ),
-    ] = None,
+    variant: BenchVariantOption = None,
     imports: ImportOption = None,
     as_json: JsonOption = False,
 ) -> None:

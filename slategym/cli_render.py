@@ -13,29 +13,39 @@ if TYPE_CHECKING:
     from slategym.envs.single import SlateEnv
 
 
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="A registered environment.")]
+WorldFolderOption = Annotated[
+    Path | None,
+    typer.Option("--world", metavar="WORLD", help="A world folder; default: the variant's."),
+]
+PolicyOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME", help="Who chooses the slates; a classic's are its oracles, or random."
+    ),
+]
+RunOption = Annotated[
+    Path | None,
+    typer.Option("--run", metavar="RUN", help="A trained agent chooses, as `train` wrote it."),
+]
+SeedOption = Annotated[int, typer.Option(help="Names the user and the luck.", min=0)]
+StepsOption = Annotated[int, typer.Option(help="Most slates.", min=1, max=1000)]
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FILE.gif", help="The GIF to write; without it: text."),
+]
+FpsOption = Annotated[float, typer.Option(help="Slates per second in the GIF.")]
+
+
 def render(
-    variant_id: Annotated[str, typer.Argument(metavar="ID", help="A registered environment.")],
-    world: Annotated[
-        Path | None,
-        typer.Option("--world", metavar="WORLD", help="A world folder; default: the variant's."),
-    ] = None,
-    policy: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME", help="Who chooses the slates; a classic's are its oracles, or random."
-        ),
-    ] = "random",
-    run: Annotated[
-        Path | None,
-        typer.Option("--run", metavar="RUN", help="A trained agent chooses, as `train` wrote it."),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Names the user and the luck.", min=0)] = 0,
-    steps: Annotated[int, typer.Option(help="Most slates.", min=1, max=1000)] = 40,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FILE.gif", help="The GIF to write; without it: text."),
-    ] = None,
-    fps: Annotated[float, typer.Option(help="Slates per second in the GIF.")] = 1.0,
+    variant_id: IdArgument,
+    world: WorldFolderOption = None,
+    policy: PolicyOption = "random",
+    run: RunOption = None,
+    seed: SeedOption = 0,
+    steps: StepsOption = 40,
+    out: OutOption = None,
+    fps: FpsOption = 1.0,
     imports: ImportOption = None,
     as_json: JsonOption = False,
 ) -> None:

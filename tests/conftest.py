@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,3 +35,21 @@ def data_dir() -> Callable[[str], Path]:
         return folder
 
     return find
+
+
+@pytest.fixture
+def movielens_world(data_dir: Callable[[str], Path], tmp_path: Path) -> Callable[..., Any]:
+    """Build the world of MovieLens 100K, texts hashed and pictures left out unless told else."""
+
+    def build(*, profiles: bool = False, **settings: Any) -> Any:  # noqa: ANN401
+        # Here, because most tests need neither.
+        from slategym.cf_baselines.movielens import load_movielens
+        from slategym.envs.build import build_world
+
+        data = load_movielens(data_dir("ml-100k"))
+        told = {"profiles": data.user_profiles} if profiles else {}
+        plain = {"encoders": {"text": "hashed-ngrams", "image": ""}, "out": tmp_path / "w"}
+        settings = {**plain, **told, **settings}
+        return build_world(data.catalog, data.interactions, split=data.split, **settings)
+
+    return build

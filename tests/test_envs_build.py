@@ -335,20 +335,8 @@ def test_the_no_click_option_is_calibrated(target: float) -> None:
 
 
 @pytest.mark.slow
-def test_movielens_makes_a_world_to_the_bar(
-    data_dir: Callable[[str], Path], tmp_path: Path
-) -> None:
-    from slategym.cf_baselines.movielens import load_movielens
-
-    data = load_movielens(data_dir("ml-100k"))
-    world = build_world(
-        data.catalog,
-        data.interactions,
-        split=data.split,
-        profiles=data.user_profiles,
-        encoders=ENCODERS | {"image": "hsv-hog"},
-        out=tmp_path / "w",
-    )
+def test_movielens_makes_a_world_to_the_bar(movielens_world: Callable[..., World]) -> None:
+    world = movielens_world(profiles=True, encoders=ENCODERS | {"image": "hsv-hog"})
     assert (world.n_users, world.n_items) == (943, 1682)
     assert check_world(world) == []
     assert world.info.metrics["rating"]["rmse"] <= 0.93

@@ -4,7 +4,6 @@ import dataclasses
 import json
 from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -490,18 +489,8 @@ def test_an_implicit_log_has_a_card_too() -> None:
 
 
 @pytest.mark.slow
-def test_the_movielens_card_holds_its_bars(data_dir: Callable[[str], Path], tmp_path: Path) -> None:
-    from slategym.cf_baselines.movielens import load_movielens
-    from slategym.envs.build import build_world
-
-    data = load_movielens(data_dir("ml-100k"))
-    world = build_world(
-        data.catalog,
-        data.interactions,
-        split=data.split,
-        encoders={"text": "hashed-ngrams", "image": ""},
-        out=tmp_path / "w",
-    )
+def test_the_movielens_card_holds_its_bars(movielens_world: Callable[[], World]) -> None:
+    world = movielens_world()
     card = world_card(world)
     for part in (card["held_out_rows"], card["held_out_users"]):
         assert part["skill"]["user_item_bias"]["log_loss"]["low"] > 0.02

@@ -256,20 +256,8 @@ def test_scenarios_add_up(world: World) -> None:
 
 
 @pytest.mark.slow
-def test_movielens_knows_cold_films_by_their_content(
-    data_dir: Callable[[str], Path], tmp_path: Path
-) -> None:
-    from slategym.cf_baselines.movielens import load_movielens
-    from slategym.envs.build import build_world
-
-    data = load_movielens(data_dir("ml-100k"))
-    world = build_world(
-        data.catalog,
-        data.interactions,
-        split=data.split,
-        encoders={"text": "hashed-ngrams", "image": ""},
-        out=tmp_path / "w",
-    )
+def test_movielens_knows_cold_films_by_their_content(movielens_world: Callable[[], World]) -> None:
+    world = movielens_world()
     assert world.item_time is not None
     assert world.item_creator is not None
     full = world.info.metrics["rating"]["rmse"]
