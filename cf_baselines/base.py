@@ -22,8 +22,18 @@ from slategym.errors import DataError, UsageError, unknown_name
 
 SCORERS = {
     "popularity": "slategym.cf_baselines.popularity:PopularityScorer",
+    "bias": "slategym.cf_baselines.bias_scorer:BiasScorer",
     "item-knn": "slategym.cf_baselines.item_knn:ItemKNNScorer",
+    "user-knn": "slategym.cf_baselines.user_knn:UserKNNScorer",
+    "rating-knn": "slategym.cf_baselines.rating_knn:RatingKNNScorer",
+    "rp3beta": "slategym.cf_baselines.rp3beta:RP3betaScorer",
     "ease": "slategym.cf_baselines.ease:EaseScorer",
+    "slim": "slategym.cf_baselines.slim:SlimScorer",
+    "denoising-ease": "slategym.cf_baselines.denoising_ease:DenoisingEaseScorer",
+    "sequence-ease": "slategym.cf_baselines.sequence_ease:SequenceEaseScorer",
+    "graph-walk": "slategym.cf_baselines.graph_walk:GraphWalkScorer",
+    "lightgcn": "slategym.cf_baselines.lightgcn:LightGcnScorer",
+    "blend": "slategym.cf_baselines.blend:BlendScorer",
     "rating-model": "slategym.cf_baselines.rating_scorer:RatingScorer",
 }
 # Scores made at once, so that memory does not grow with the number of users: 64 MB of float32.

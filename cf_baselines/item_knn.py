@@ -1,18 +1,19 @@
 """Item-based nearest neighbours: items liked by the same people are alike."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sparse
 
-from slategym.cf_baselines.interactions import FloatArray
-from slategym.cf_baselines.profile_scorer import ProfileScorer
+from slategym.cf_baselines.neighbour_tables import (
+    SIMILARITIES,
+    WEIGHTINGS,
+    ItemTableScorer,
+    Likeness,
+    nearest,
+    weighted,
+)
 from slategym.cf_baselines.settings import in_range
-
-# Rows of the item-by-item table made at once.
-CHUNK = 2048
 
 
 @dataclass(frozen=True)
@@ -22,62 +23,57 @@ class ItemKNNConfig:
     Attributes:
         neighbours: Kept for each item, at least 1.
         shrinkage: Pulls the likeness of rarely seen pairs to 0; >= 0.
+        similarity: See `slategym.cf_baselines.neighbour_tables`.
+        weighting: Of each like: a user who likes nearly everything says less.
+        k1: Of ``bm25``: how fast weight saturates, >= 0. b: How much length counts, in [0, 1].
         positive: Values from here on are positive; by default `default_threshold` of the log.
     """
 
     neighbours: int = 150
     shrinkage: float = 10.0
+    similarity: Literal["cosine", "pearson", "jaccard", "dot"] = "cosine"
+    weighting: Literal["none", "tfidf", "bm25"] = "none"
+    k1: float = 1.2
+    b: float = 0.75
     positive: float | None = None
 
     def __post_init__(self) -> None:
-        said = f"neighbours={self.neighbours}, shrinkage={self.shrinkage}"
-        in_range("item-knn", self.neighbours >= 1 and self.shrinkage >= 0, said, "at least 1 and 0")
+        check_neighbours("item-knn", self.neighbours, self.shrinkage)
+        check_likeness("item-knn", self.similarity, self.weighting, self.k1, self.b)
 
 
-class ItemKNNScorer(ProfileScorer):
+def check_neighbours(model: str, neighbours: int, shrinkage: float) -> None:
+    """Refuse less than one neighbour, or a shrinkage below 0."""
+    said = f"neighbours={neighbours}, shrinkage={shrinkage}"
+    in_range(model, neighbours >= 1 and shrinkage >= 0, said, "at least 1 and 0")
+
+
+def check_likeness(model: str, similarity: str, weighting: str, k1: float, b: float) -> None:
+    """Refuse a similarity or weighting that there is not, and numbers out of range."""
+    allowed = ", ".join(SIMILARITIES)
+    in_range(model, similarity in SIMILARITIES, f"similarity={similarity!r}", f"one of {allowed}")
+    allowed = ", ".join(WEIGHTINGS)
+    in_range(model, weighting in WEIGHTINGS, f"weighting={weighting!r}", f"one of {allowed}")
+    plain = similarity not in ("pearson", "jaccard") or weighting == "none"
+    said = f"similarity={similarity!r} with weighting={weighting!r}"
+    in_range(model, plain, said, "pearson and jaccard compare unweighted likes")
+    in_range(model, k1 >= 0 and 0 <= b <= 1, f"k1={k1}, b={b}", "at least 0, and in [0, 1]")
+
+
+class ItemKNNScorer(ItemTableScorer):
     """Scores an item by how like the items of the profile it is.
 
-    Likeness is the shrunk cosine  n_ij / (sqrt(n_i n_j) + shrinkage)  (Sarwar et al. 2001,
-    equation 1, with the shrinkage of Bell and Koren 2007), n_ij being the users who liked both;
-    each item keeps its nearest ``neighbours``.
+    Likeness is by default the shrunk cosine  n_ij / (sqrt(n_i n_j) + shrinkage)  (Sarwar et al.
+    2001, equation 1, with the shrinkage of Bell and Koren 2007), n_ij being the users who liked
+    both; each item keeps its nearest ``neighbours``.
     """
 
     name = "item-knn"
     Config = ItemKNNConfig
     config: ItemKNNConfig
-    likeness = sparse.csr_matrix((0, 0), dtype=np.float32)
 
-    def _learn_items(self) -> None:
-        by_item = sparse.csr_matrix(self.likes.T)
-        root = np.sqrt(np.asarray(by_item.sum(axis=1)).ravel())
-        parts = [
-            self._nearest(by_item[start : start + CHUNK] @ self.likes, root, start)
-            for start in range(0, by_item.shape[0], CHUNK)
-        ]
-        # Row i holds the neighbours of item i, so its transpose spreads a like to them.
-        self.likeness = sparse.csr_matrix(sparse.vstack(parts).T)
-
-    def _nearest(self, both: sparse.csr_matrix, root: FloatArray, start: int) -> sparse.csr_matrix:
-        """Return the likeness of a few items to all, only the nearest kept."""
-        table = both.toarray()
-        rows = np.arange(table.shape[0])
-        table /= root[start + rows][:, None] * root[None, :] + self.config.shrinkage + 1e-9
-        table[rows, start + rows] = 0.0
-        if table.shape[1] > self.config.neighbours:
-            # Stable order, so that ties keep the same neighbours on every machine.
-            far = np.argsort(-table, axis=1, kind="stable")[:, self.config.neighbours :]
-            np.put_along_axis(table, far, 0.0, axis=1)
-        return sparse.csr_matrix(table.astype(np.float32))
-
-    def _score_all(self, profiles: sparse.csr_matrix) -> FloatArray:
-        return np.asarray((profiles @ self.likeness).toarray(), dtype=np.float32)
-
-    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
-        table = self.likeness
-        return {"data": table.data, "indices": table.indices, "indptr": table.indptr}
-
-    def _restore(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
-        super()._restore(arrays)
-        size = len(arrays["indptr"]) - 1
-        parts = (arrays["data"], arrays["indices"], arrays["indptr"])
-        self.likeness = sparse.csr_matrix(parts, shape=(size, size))
+    def _table(self) -> sparse.csr_matrix:
+        config = self.config
+        table = weighted(sparse.csr_matrix(self.likes.T), config.weighting, config.k1, config.b)
+        likeness = Likeness(config.similarity, config.weighting, config.shrinkage)
+        return nearest(table, table, likeness, config.neighbours, same=True)
