@@ -1,6 +1,7 @@
 """A batch of users of a classic task: begin episodes, show slates, observe."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -161,7 +162,9 @@ class ClassicSimulation:
     def slate_view(self, row: int) -> SlateView:
         """Return the last slate of a row, ready to be written or drawn."""
         last = None if self._last is None else told_of(self._last, self.sizes)
-        return slate_view(self.family, self.variant, self.state, last, row)
+        view = slate_view(self.family, self.variant, self.state, last, row)
+        # Empty places, so that a picture before the first step has the size of those after it.
+        return view if view.cards else replace(view, cards=(None,) * self.variant.slate_size)
 
     def _take_step(self, slates: LongArray, out: Output, *, look: bool) -> None:
         """Take a step in every row, and observe if asked to."""

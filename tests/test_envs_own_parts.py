@@ -406,6 +406,11 @@ def test_a_part_that_cannot_be_run_is_refused_in_a_sentence(part: Part, message:
         simulation(part)
 
 
+def test_a_choice_that_only_draws_is_refused_by_who_plans_with_its_probabilities() -> None:
+    with pytest.raises(UsageError, match=r"'test_mute' states no probabilities.*another policy"):
+        Mute().probabilities(np.zeros((2, 3)), np.ones((2, 3), bool), 0.0)
+
+
 def test_there_is_a_class_to_subclass_for_every_slot() -> None:
     assert set(BASES) == set(SLOTS)
     assert all(issubclass(cls, BASES[cls.slot]) for cls in BUILT_IN)

@@ -15,6 +15,7 @@ from slategym.envs.render_gif import save_gif
 from slategym.envs.render_picture import _HUES, WIDTH, draw_slate, shape_of
 from slategym.envs.render_text import drawable, fit, font, initials, width, wrap
 from slategym.envs.render_view import Card, Gauge, SlateView, as_text
+from slategym.envs.single import SlateEnv
 from slategym.envs.tiny import tiny_world
 from slategym.envs.world import World
 from slategym.errors import UsageError
@@ -243,3 +244,13 @@ def test_frames_that_make_no_gif_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="frame 0 is float64"):
         save_gif([frames[0] / 255], tmp_path / "a.gif")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("variant_id", ["slategym/InterestEvolution-v0", "slategym/World-v0"])
+def test_a_picture_before_the_first_step_has_the_size_of_those_after_it(variant_id: str) -> None:
+    env = SlateEnv(variant=variant_id, slate_size=9, num_candidates=12, render_mode="rgb_array")
+    env.reset(seed=0)
+    before = env.render()
+    assert env.simulation.slate_view(0).cards == (None,) * 9
+    env.step(np.arange(9))
+    assert before.shape == env.render().shape == shape_of(9) != shape_of(0)

@@ -122,6 +122,17 @@ def test_the_test_of_a_skeleton_passes_as_written(options: list[str], tmp_path: 
     assert "2 passed" in out
 
 
+def test_the_same_new_environment_twice_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))  # as `python -m slategym` has it
+    assert run(["envs", "new", "acme/Twice-v0"]) == 0
+    assert run(["envs", "new", "acme/Twice-v0"]) == 2
+    assert "twice already holds twice.py" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["twice"]
+
+
 @pytest.mark.slow
 def test_an_outsiders_package_is_installed_tested_and_trained(tmp_path: Path) -> None:
     """What a stranger does, in folders of their own; nothing is fetched."""
