@@ -190,7 +190,7 @@ def _remember(rules: Rules, users: State, slates: KeyArray, out: Response, luck:
         place = slot if clicked else 0
         position = slates[n, place]
         cluster, feature = users.cluster[n, position], feature_of(users, n, position)
-        value = np.float32(luck.value[n])
+        value = luck.value[n]
         out.click[n, place] = weight
         users.past_cluster[n, at] = cluster if clicked else users.past_cluster[n, at]
         users.past_value[n, at] = value if clicked else users.past_value[n, at]
