@@ -3,14 +3,14 @@
 Letters: N items of a batch, M modalities, Dm numbers per vector of modality m, D shared numbers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from slategym.encoders.align import Alignment, check_encoders, fit_cca, recall_at
+from slategym.encoders.align import Alignment, fit_cca, recall_at
 from slategym.encoders.catalog import Modality
 from slategym.encoders.pipeline import ItemVectors
 from slategym.errors import DataError, UsageError
@@ -77,8 +77,9 @@ def fit_contrastive(
 ) -> Alignment:
     """Return heads trained so that an item's modalities find each other.
 
-    Training starts at `fit_cca` of the training items, stops when the loss on held-out items no
-    longer falls, and keeps the best heads: where nothing is gained, the start is returned. Each
+    Training starts at `fit_cca` of the training items and stops when the loss on held-out items
+    no longer falls. It is then done again on all items, for as many passes as were best: none
+    where nothing was gained, so that `fit_cca` of all items is returned. Each
     modality of an item is matched with the mean of a random choice of its other modalities
     (modality dropout), so that heads do not rely on all of them being there.
 
@@ -102,27 +103,31 @@ def fit_contrastive(
             f"contrastive alignment needs {MIN_VALIDATION} held-out items with two modalities; "
             f"a share of {config.validation} of {len(order)} gives {held}: use fit_cca instead."
         )
-    start = fit_cca(
-        vectors,
-        dim=config.dim,
-        strength=config.strength,
-        power=config.power,
-        rows=np.setdiff1d(chosen, order[:held]),
-    )
-    check_encoders(vectors, start.heads)
+    train = np.setdiff1d(chosen, order[:held])
+    start = _start(vectors, config, train)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
         trainer = _Trainer(vectors, start, config)
-        best = trainer.run(order[held:], order[:held])
+        epochs, measured = trainer.run(order[held:], order[:held])
+        stopped = trainer.alignment({})
+        # The held-out items have said when to stop; now they are learned from as well.
+        whole = _start(vectors, config, chosen)
+        trainer = _Trainer(vectors, whole, config)
+        trainer.passes(order, epochs)
     report: dict[str, float | int | str] = {
-        **start.report,
+        **whole.report,
         **{name: value for name, value in asdict(config).items() if name != "dim"},
         "method": "contrastive",
-        **best,
-        "held_out_recall_at_10": _recall(trainer.alignment({}), vectors, order[:held]),
+        **measured,
+        "passes": epochs,
+        "held_out_recall_at_10": _recall(stopped, vectors, order[:held]),
         "held_out_recall_at_10_at_start": _recall(start, vectors, order[:held]),
     }
     return trainer.alignment(report)
+
+
+def _start(vectors: ItemVectors, config: ContrastConfig, rows: npt.NDArray[np.int64]) -> Alignment:
+    """Return the canonical correlations that training starts from."""
+    return fit_cca(vectors, dim=config.dim, strength=config.strength, power=config.power, rows=rows)
 
 
 def _recall(alignment: Alignment, vectors: ItemVectors, rows: npt.NDArray[np.int64]) -> float:
@@ -144,6 +149,7 @@ class _Trainer:
     def __init__(self, vectors: ItemVectors, start: Alignment, config: ContrastConfig) -> None:
         import torch
 
+        torch.manual_seed(config.seed)
         self.start, self.config = start, config
         self.inputs = {
             modality: torch.from_numpy((vectors.vectors[modality] - head.mean) * head.scale)
@@ -168,31 +174,44 @@ class _Trainer:
 
     def run(
         self, train: npt.NDArray[np.int64], held: npt.NDArray[np.int64]
-    ) -> Mapping[str, float | int]:
-        """Train; afterwards the parameters are those with the least loss on held-out items."""
+    ) -> tuple[int, dict[str, float]]:
+        """Train until the held-out loss no longer falls; keep and count the best passes."""
+        first = lowest = self._held_out_loss(held)
+        best, epoch, since, passes = self._copy(), 0, 0, 0
+        steps = self._steps(train)
+        while epoch < self.config.epochs and since < self.config.patience:
+            epoch += 1
+            next(steps)
+            loss = self._held_out_loss(held)
+            since += 1
+            if loss < lowest - 1e-4:
+                lowest, best, since, passes = loss, self._copy(), 0, epoch
+        self.parameters = best
+        return passes, {"held_out_loss_at_start": first, "held_out_loss": lowest}
+
+    def passes(self, rows: npt.NDArray[np.int64], epochs: int) -> None:
+        """Train for so many passes over the items."""
+        steps = self._steps(rows)
+        for _ in range(epochs):
+            next(steps)
+
+    def _steps(self, rows: npt.NDArray[np.int64]) -> Iterator[None]:
+        """Train for one pass each time it is asked."""
         import torch
 
-        config = self.config
+        torch.manual_seed(self.config.seed)
         for value in self.parameters.values():
             value.requires_grad_(True)
-        optimiser = torch.optim.Adam(self.parameters.values(), lr=config.learning_rate)
-        order = np.random.default_rng([config.seed, 1])
-        first = lowest = self._held_out_loss(held)
-        best, epoch, since = self._copy(), 0, 0
-        while epoch < config.epochs and since < config.patience:
-            epoch += 1
-            shuffled = order.permutation(train)
-            for part in np.array_split(shuffled, max(1, round(len(train) / config.batch))):
+        optimiser = torch.optim.Adam(self.parameters.values(), lr=self.config.learning_rate)
+        order = np.random.default_rng([self.config.seed, 1])
+        while True:
+            shuffled = order.permutation(rows)
+            for part in np.array_split(shuffled, max(1, round(len(rows) / self.config.batch))):
                 optimiser.zero_grad()
                 self._loss(torch.from_numpy(part), training=True).backward()
                 optimiser.step()
                 self._pull()
-            loss = self._held_out_loss(held)
-            since += 1
-            if loss < lowest - 1e-4:
-                lowest, best, since = loss, self._copy(), 0
-        self.parameters = best
-        return {"epochs_run": epoch, "held_out_loss_at_start": first, "held_out_loss": lowest}
+            yield
 
     def alignment(self, report: Mapping[str, float | int | str]) -> Alignment:
         """Return the heads as they are now."""

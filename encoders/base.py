@@ -21,6 +21,8 @@ HUB_PREFIX = "hf:"
 ENCODERS: dict[str, str] = {
     "minilm": "slategym.encoders.text:minilm",
     "efficientnet-lite0": "slategym.encoders.image:EfficientNetLite0",
+    "efficientnet-lite0-colour": "slategym.encoders.image:EfficientNetColour",
+    "static-minilm": "slategym.encoders.static:static_minilm",
     "musicnn": "slategym.encoders.audio:Musicnn",
     "hashed-ngrams": "slategym.encoders.classical:HashedNgrams",
     "hsv-hog": "slategym.encoders.classical:HsvHog",

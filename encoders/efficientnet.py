@@ -1,6 +1,6 @@
 """EfficientNet-Lite0 (Tan and Le 2019; the Lite variant drops squeeze-excitation, uses ReLU6)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -67,6 +67,17 @@ def build() -> Any:  # noqa: ANN401
     return EfficientNetLite0().eval()
 
 
+def same_padding(conv: Any, shape: Sequence[int]) -> tuple[int, int, int, int]:  # noqa: ANN401
+    """Return what TensorFlow pads an input of that shape with: left, right, top, bottom."""
+    pads: list[int] = []
+    sides = reversed(shape[-2:])  # torch's `pad` wants the last axis first
+    for side, kernel, stride in zip(sides, conv.kernel_size, conv.stride, strict=True):
+        lack = max((-(-side // stride) - 1) * stride + kernel - side, 0)
+        pads += [lack // 2, lack - lack // 2]  # an odd one goes to the right, and below
+    left, right, top, bottom = pads
+    return left, right, top, bottom
+
+
 def _norm(channels: int) -> Any:  # noqa: ANN401
     from torch import nn
 
@@ -80,12 +91,7 @@ def _same_conv() -> Any:  # noqa: ANN401
 
     class SameConv(nn.Conv2d):
         def forward(self, input: Tensor) -> Tensor:  # noqa: A002
-            pads: list[int] = []
-            sides = reversed(input.shape[-2:])  # `pad` wants the last axis first
-            for side, kernel, stride in zip(sides, self.kernel_size, self.stride, strict=True):
-                lack = max((-(-side // stride) - 1) * stride + kernel - side, 0)
-                pads += [lack // 2, lack - lack // 2]  # an odd one goes to the right, and below
-            return super().forward(functional.pad(input, pads))
+            return super().forward(functional.pad(input, same_padding(self, input.shape)))
 
     return SameConv
 

@@ -11,11 +11,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from slategym.encoders.cpu import cpu_flags
 from slategym.encoders.weights import ensure_weights, pinned
-from slategym.errors import DataError, MissingModelError, SlateGymError
+from slategym.errors import DataError, MissingModelError, SlateGymError, UsageError
 from slategym.files import file_hash
 
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16", "int8"]
+Settled = Literal["float32", "bfloat16", "int8"]
 
 _MODEL_FILES = re.compile(r"\.(safetensors|bin|json|txt|model|jinja)$")
 # Parts no encoder here reads: the pooler head, and what only training masks with.
@@ -157,22 +159,27 @@ def library() -> str:
 
 
 def settle(precision: Precision) -> Literal["float32", "bfloat16"]:
-    """Return the arithmetic to use: with ``auto``, bfloat16 where the processor is fast at it.
+    """Return the arithmetic of torch to use: bfloat16 with ``auto`` where the processor is fast.
 
     On such processors it is twice as fast and the vectors have a cosine of 1.0000 with those of
     float32; on others it is slower.
+
+    Raises:
+        UsageError: int8, which not every model and processor is made for.
     """
+    if precision == "int8":
+        raise UsageError(
+            "precision 'int8' is for BERT models whose layers are multiples of 16 wide, on "
+            "x86 processors with AVX2: use 'auto', which takes the fastest that is possible."
+        )
     if precision != "auto":
         return precision
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return "float32"
-    return "bfloat16" if re.search(r"\b(avx512_bf16|amx_bf16)\b", flags) else "float32"
+    fast = cpu_flags() & {"avx512_bf16", "amx_bf16"}
+    return "bfloat16" if fast else "float32"
 
 
 @contextmanager
-def inference(precision: Literal["float32", "bfloat16"]) -> Iterator[None]:
+def inference(precision: Settled) -> Iterator[None]:
     """Compute without gradients, in bfloat16 where asked, for the length of a ``with`` block."""
     import torch
 

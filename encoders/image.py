@@ -11,6 +11,8 @@ import numpy as np
 from slategym.encoders import efficientnet
 from slategym.encoders.base import FloatArray, encode_present, fingerprint_of
 from slategym.encoders.catalog import Catalog, Modality
+from slategym.encoders.classical import HsvHog
+from slategym.encoders.efficientnet_fast import fast_forward
 from slategym.encoders.hub import Precision, Source, inference, library, pooled, quiet, settle
 from slategym.encoders.media import read_picture
 from slategym.encoders.weights import EFFICIENTNET, WEIGHTS, ensure_weights
@@ -29,11 +31,11 @@ class EfficientNetLite0:
 
     Attributes:
         size: Side of the square the network sees, in pixels; it was trained at 224.
-        batch: Pictures per forward pass.
+        batch: Pictures per forward pass; eight keep what lies between layers near the processor.
     """
 
     size: int = efficientnet.SIZE
-    batch: int = 16
+    batch: int = 8
 
     @property
     def modality(self) -> Modality:
@@ -49,7 +51,7 @@ class EfficientNetLite0:
     def fingerprint(self) -> str:
         """Weights and size."""
         return fingerprint_of(
-            EFFICIENTNET.name, weights=EFFICIENTNET.weights_hash, size=self.size, version=1
+            EFFICIENTNET.name, weights=EFFICIENTNET.weights_hash, size=self.size, version=2
         )
 
     def encode(self, catalog: Catalog) -> FloatArray:
@@ -64,18 +66,69 @@ class EfficientNetLite0:
         # With channels last, convolutions on a CPU are 1.5 times as fast.
         laid = torch.from_numpy(pixels).contiguous(memory_format=torch.channels_last)
         with inference("float32"):
-            vectors = self._network(laid)
+            vectors = self._forward(laid)
         return np.asarray(vectors.numpy(), np.float32)
 
     @cached_property
-    def _network(self) -> Any:  # noqa: ANN401
-        import torch
+    def network(self) -> Any:  # noqa: ANN401
+        """The network with its weights, as a ``torch.nn.Module``."""
         from safetensors.torch import load_file
 
         network = efficientnet.build()
         state = load_file(ensure_weights(EFFICIENTNET.name) / WEIGHTS)
         network.load_state_dict(state, strict=True)
-        return network.requires_grad_(False).to(memory_format=torch.channels_last)
+        return network.requires_grad_(False)
+
+    @cached_property
+    def _forward(self) -> Any:  # noqa: ANN401
+        return fast_forward(self.network)
+
+
+@dataclass(frozen=True)
+class EfficientNetColour:
+    """EfficientNet-Lite0 beside a colour histogram and gradients: 1,984 numbers per picture.
+
+    The network was trained to look past colour; the classical features see it. Each part has
+    length 1 before ``weight``.
+
+    Attributes:
+        weight: What the classical features are multiplied by.
+        size: As of `EfficientNetLite0`.
+    """
+
+    weight: float = 0.5
+    size: int = efficientnet.SIZE
+
+    @property
+    def modality(self) -> Modality:
+        """Image."""
+        return "image"
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return efficientnet.DIM + HsvHog().dim
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Both parts, and the weight."""
+        parts = (self._network.fingerprint, HsvHog().fingerprint)
+        return fingerprint_of("efficientnet-lite0-colour", parts=parts, weight=self.weight)
+
+    def encode(self, catalog: Catalog) -> FloatArray:
+        """Return the vectors of the pictures, (I, 1984)."""
+        return encode_present(catalog, self, self.encode_files, 8)
+
+    def encode_files(self, files: Sequence[Path]) -> FloatArray:
+        """Return the vectors of B picture files, (B, 1984)."""
+        deep = self._network.encode_files(files)
+        classical = HsvHog().encode_files(files) / np.float32(np.sqrt(2))  # two halves of length 1
+        length = np.maximum(np.linalg.norm(deep, axis=1, keepdims=True), 1e-8)
+        return np.hstack([deep / length, np.float32(self.weight) * classical]).astype(np.float32)
+
+    @cached_property
+    def _network(self) -> EfficientNetLite0:
+        return EfficientNetLite0(self.size)
 
 
 def prepare(picture: "Image", size: int) -> FloatArray:
