@@ -114,10 +114,10 @@ def finetune(
 
     config = config or FinetuneConfig()
     biases = fit_biases(data.train, data.n_users, data.n_items)
-    tuner = make_encoder_tuner(data, config, encoder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = TaskNetwork(data, biases, width=config.width, trunk=config.trunk)
+        tuner = make_encoder_tuner(data, config, encoder)
         training = _Training(data, config, biases, network, tuner)
         history = training.run(out, tracker)
     return TaskModel(config, data, biases, network, history)

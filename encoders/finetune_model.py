@@ -87,12 +87,15 @@ class TaskNetwork:
         mean = data.item_vectors[there].mean(axis=0) if there.any() else np.float32(0)
         centred = np.where(there[:, None], data.item_vectors - mean, 0).astype(np.float32)
         level = max(float(np.sqrt((centred**2).sum(axis=1)[there].mean())), _TINY)
-        self.content = torch.from_numpy(centred / level)  # (I, D) of length 1 on average
+        # (I, D) of length 1 on average. Histories stay in the frozen vectors; what is said of the
+        # item itself follows the encoder where that is trained.
+        self.frozen = torch.from_numpy(centred / level)
+        self.content = self.frozen
         self.rated = torch.from_numpy(data.rated.astype(np.float32))
         self.histories = fit_histories(data, biases)
         dim = data.item_vectors.shape[1]
         matrix = self.histories.matrix
-        self.sums = torch.from_numpy(np.asarray(matrix @ self.content.numpy(), np.float32))
+        self.sums = torch.from_numpy(np.asarray(matrix @ self.frozen.numpy(), np.float32))
         self.squares = torch.from_numpy(self.histories.squares)
         shapes = {
             "item.linear": (dim, width), "item.inner": (dim, 2 * width),
@@ -135,7 +138,7 @@ class TaskNetwork:
         weight = self.parameters["user.linear"]
         pooled, squares = (self.sums @ weight)[users], self.squares[users]
         if items is not None and counts is not None:
-            pooled = pooled - counts[:, None] * (self.content @ weight)[items]
+            pooled = pooled - counts[:, None] * (self.frozen @ weight)[items]
             squares = squares - counts**2
         pooled = pooled / squares.clamp(min=1.0).sqrt()[:, None]
         return pooled + self.parameters["user.own"][users]

@@ -102,4 +102,4 @@ def load_checkpoint(out: Path, identity: Mapping[str, Any]) -> Checkpoint | None
 
 
 def _plain(arrays: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-    return {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+    return {name: np.array(value, order="C") for name, value in arrays.items()}
