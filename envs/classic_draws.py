@@ -33,15 +33,11 @@ _ROUND = 6755399441055744.0  # 1.5 * 2^52: adding and subtracting it rounds to a
 _LEAST, _MOST = -708.0, 709.0
 _TAYLOR = tuple(1.0 / math.factorial(n) for n in range(14))  # beyond: below 1e-17 of the sum
 
-# natural logarithm: fdlibm's e_log.c, as in slategym.envs.rng, but free of branches.
-_SQRT_2 = 1.4142135623730951
-_MANTISSA, _EXPONENT_0 = np.uint64(2**52 - 1), np.uint64(1023 << 52)
-_INTEGER_0 = np.uint64(0x433 << 52)  # 2^52
-_INTEGER, _INTEGER_VALUE = np.uint64(0x433 << 52), 2.0**52 + 1023.0  # 2^52 + n, as bits
+_INTEGER = np.uint64(0x433 << 52)  # the bits of 2^52
 
 _inline: Callable[..., Callable[..., float]] = numba.njit(forceinline=True, error_model="numpy")
 # The formulas are stated once, there.
-_series = _inline(rng._log_series)  # noqa: SLF001
+log = rng.natural_log
 _ratio = _inline(rng._ratio)  # noqa: SLF001
 _CENTRE_NUM, _CENTRE_DEN = rng._CENTRE_NUM, rng._CENTRE_DEN  # noqa: SLF001
 _MIDDLE_NUM, _MIDDLE_DEN = rng._MIDDLE_NUM, rng._MIDDLE_DEN  # noqa: SLF001
@@ -69,16 +65,6 @@ def exp(x: float) -> float:
 def sigmoid(x: float) -> float:
     """Return 1 / (1 + e^-x)."""
     return 1.0 / (1.0 + exp(-x))
-
-
-@_inline
-def log(x: float) -> float:
-    """Return ln x for a positive normal number: `slategym.envs.rng.natural_log` branch-free."""
-    raw = np.float64(x).view(np.uint64)
-    power = np.uint64((raw >> _S52) | _INTEGER).view(np.float64) - _INTEGER_VALUE
-    m = np.uint64((raw & _MANTISSA) | _EXPONENT_0).view(np.float64)
-    large = m > _SQRT_2
-    return _series((0.5 * m if large else m) - 1.0, power + 1.0 if large else power)
 
 
 @_inline
@@ -115,7 +101,7 @@ def below_from(bits32: np.uint64, count: int) -> np.uint64:
 @_inline
 def _whole(number: np.uint64) -> float:
     """Return a whole number below 2^52 as a float: the low bits of 2^52 + n."""
-    return np.uint64(number | _INTEGER_0).view(np.float64) - 2.0**52
+    return np.uint64(number | _INTEGER).view(np.float64) - 2.0**52
 
 
 @_inline

@@ -53,8 +53,8 @@ _LOG = logging.getLogger("slategym")
 
 BAD_POSITION = -1
 """Returned by a step that met a position outside [0, C); nothing has changed then."""
-BLOCK = 64
-"""Users whose luck is drawn together; their scratch fits the fastest cache."""
+BLOCK = 256
+"""Users who are simulated together; their scratch, state and observations fit the cache."""
 
 _ONE = np.uint64(1)
 _quality_of = classic_evolution.quality_of

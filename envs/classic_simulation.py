@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium import spaces
 
 from slategym.envs.arrays import AnyArray, BoolArray, FloatArray, KeyArray, LongArray
-from slategym.envs.classic_buffers import Pool
+from slategym.envs.buffers import Pool
 from slategym.envs.classic_constants import N_TOPICS
 from slategym.envs.classic_family import FAMILY, Family
 from slategym.envs.classic_kernels import BAD_POSITION, run
@@ -75,7 +75,7 @@ class ClassicSimulation:
             UsageError: the actions have another shape, kind or range; nothing has changed then.
         """
         slates = positions(actions, self.batch, self.variant.slate_size)
-        out = self._output(self._pool.take())
+        out = self._next_output()
         self._take_step(slates, out, look=False)
         told = told_of(out, self.sizes)
         return Step(told.reward[0], told.ended[0], told.ended[1], self._info(told))
@@ -185,6 +185,11 @@ class ClassicSimulation:
             self.next_episode(done)
             info["privileged"] = self.privileged()
         return self.observe(), reward, terminated, truncated, info
+
+    def _next_output(self) -> Output:
+        """Return buffers for a step, those of the last step if nobody else looks at them."""
+        self._last = None
+        return self._output(self._pool.take())
 
     def _output(self, real: FloatArray, *, zero: bool = False) -> Output:
         """Return buffers for one step, the given one among them."""

@@ -57,7 +57,10 @@ def _scratch(rules: Record, items: Items, users: Users, slots: int) -> Scratch:
     """Return room for the stages of one block of users."""
     count, topics = len(items.rows), rules.topics
     # Most of the catalogue is drawn by a race between all items, few by trying again.
-    raced = count if 2 * users.candidates.shape[1] > count else 0
+    shown = users.candidates.shape[1]
+    raced = count if 2 * shown > count else 0
+    # Few of many are drawn for all users of a block at once: hardly any is drawn twice.
+    at_once = shown if shown * shown < count else 0
     return Scratch(
         np.empty(_BLOCK, np.uint64),
         np.zeros(_BLOCK, np.uint64),
@@ -66,10 +69,16 @@ def _scratch(rules: Record, items: Items, users: Users, slots: int) -> Scratch:
         np.empty((_BLOCK, topics)),
         np.empty((_BLOCK, slots)),
         np.empty((_BLOCK, slots)),
-        np.empty(slots),
+        np.zeros((_BLOCK, slots)),
+        np.empty(_BLOCK),
+        np.empty(_BLOCK),
+        np.empty(_BLOCK, np.int64),
+        np.empty(_BLOCK, np.int64),
         np.empty(_BLOCK, np.bool_),
         np.empty(_BLOCK),
         np.empty(rules.factors),
+        np.empty((at_once, _BLOCK), np.int32),
+        np.empty(_BLOCK, np.bool_),
         np.empty(raced),
         np.empty(raced, np.bool_),
     )

@@ -26,6 +26,7 @@ def observe_context(
 ) -> None:
     """Write what happened so far in the episode."""
     context, numbers, counts = out.context, users.numbers, users.counts
+    consumed, shown = np.uint64(rules.at_consumed), np.uint64(rules.at_shown)
     for b in range(len(rows)):
         if not rows[b]:
             continue
@@ -34,9 +35,11 @@ def observe_context(
         context[b, 2] = numbers[b, _LAST_WATCH]
         context[b, 3] = numbers[b, _CLICKS] / 20.0
         context[b, 4] = numbers[b, _MINUTES] / 100.0
+        context[b, 5] = 0.0
         for z in range(topics):
-            context[b, 6 + z] = numbers[b, rules.at_consumed + z]
-            context[b, 6 + topics + z] = numbers[b, rules.at_shown + z]
+            context[b, 6 + z] = numbers[b, consumed + np.uint64(z)]
+        for z in range(topics):
+            context[b, 6 + topics + z] = numbers[b, shown + np.uint64(z)]
         at = 6 + 2 * topics
         if rules.on_returning == 1:
             context[b, at] = min(counts[b, _SESSION] / 10.0, _TOP)
@@ -58,10 +61,11 @@ def observe_history(
         if not rows[b]:
             continue
         for h in range(history.shape[1]):
-            if history[b, h] >= 0:
-                feedback[b, h, 0] = 1.0
-                feedback[b, h, 1] = users.numbers[b, rules.at_history_value + h]
-                feedback[b, h, 2] = people.recency[h]
+            there = history[b, h] >= 0
+            value = users.numbers[b, rules.at_history_value + h]
+            feedback[b, h, 0] = 1.0 if there else 0.0
+            feedback[b, h, 1] = value if there else 0.0
+            feedback[b, h, 2] = people.recency[h] if there else 0.0
 
 
 @numba.njit
@@ -136,8 +140,8 @@ def observe_vectors(views: Views, users: Users, rows: BoolArray, out: Observatio
             continue
         for h in range(users.history.shape[1]):
             item = users.history[b, h]
-            for d in range(width if item >= 0 else 0):
-                out.history_vectors[b, h, d] = views.vectors[item, d]
+            for d in range(width):
+                out.history_vectors[b, h, d] = views.vectors[item, d] if item >= 0 else 0.0
         for c in range(out.candidate_vectors.shape[1]):
             item = users.candidates[b, c]
             for d in range(width):
@@ -173,6 +177,8 @@ def observe_traits(
 def observe_query(views: Views, users: Users, rows: BoolArray, out: Observation) -> None:
     """Write what the visit began with a search for; zero if it began without one."""
     for b in range(len(rows)):
-        if rows[b] and users.counts[b, _QUERY] >= 0:
-            for d in range(out.query.shape[1]):
-                out.query[b, d] = views.topics[users.counts[b, _QUERY], d]
+        if not rows[b]:
+            continue
+        asked = users.counts[b, _QUERY]
+        for d in range(out.query.shape[1]):
+            out.query[b, d] = views.topics[asked, d] if asked >= 0 else 0.0

@@ -20,6 +20,9 @@ CONTEXT_TOP = 10.0  # at which the open-ended entries of the context are cut
 _BIRTH, _BURST, _WALK = rng.BIRTH, rng.BURST, rng.WALK
 _draw, _uniform, _below, _normal = rng.bits, rng.uniform, rng.below, rng.normal
 _episode_key, _step_key = rng.episode_key, rng.step_key
+# Positions without a sign: no code is made for negative ones, which count from the end, and
+# numbers that lie side by side are seen to.
+_1, _2, _3 = np.uint64(1), np.uint64(2), np.uint64(3)
 # The calendar belongs to a seed and not to a stream: all users of a seed share the news.
 _EVERYONE = np.uint64(2**63)
 
@@ -41,17 +44,20 @@ def predicted_value(
     rules: Record, base: float, rows: FloatArray, i: int, numbers: FloatArray, b: int
 ) -> float:
     """Return base + item bias + p . q on the log's scale; base is mean + user bias."""
-    at, even = rules.at_taste, rules.factors - rules.factors % 4
+    at, to, item = np.uint64(rules.at_taste), np.uint64(FACTORS), np.uint64(i)
+    even = rules.factors - rules.factors % 4
     # Four sums, so that an addition need not wait for the one before.
     s0 = s1 = s2 = s3 = 0.0
-    for f in range(0, even, 4):
-        s0 += np.float64(numbers[b, at + f]) * np.float64(rows[i, FACTORS + f])
-        s1 += np.float64(numbers[b, at + f + 1]) * np.float64(rows[i, FACTORS + f + 1])
-        s2 += np.float64(numbers[b, at + f + 2]) * np.float64(rows[i, FACTORS + f + 2])
-        s3 += np.float64(numbers[b, at + f + 3]) * np.float64(rows[i, FACTORS + f + 3])
-    for f in range(even, rules.factors):
-        s0 += np.float64(numbers[b, at + f]) * np.float64(rows[i, FACTORS + f])
-    return base + np.float64(rows[i, BIAS]) + ((s0 + s1) + (s2 + s3))
+    for start in range(0, even, 4):
+        f = np.uint64(start)
+        s0 += np.float64(numbers[b, at + f]) * np.float64(rows[item, to + f])
+        s1 += np.float64(numbers[b, at + f + _1]) * np.float64(rows[item, to + f + _1])
+        s2 += np.float64(numbers[b, at + f + _2]) * np.float64(rows[item, to + f + _2])
+        s3 += np.float64(numbers[b, at + f + _3]) * np.float64(rows[item, to + f + _3])
+    for start in range(even, rules.factors):
+        f = np.uint64(start)
+        s0 += np.float64(numbers[b, at + f]) * np.float64(rows[item, to + f])
+    return base + np.float64(rows[item, BIAS]) + ((s0 + s1) + (s2 + s3))
 
 
 @numba.njit(forceinline=True)
@@ -62,13 +68,25 @@ def along_topics(
 
     The level of topic z of user b is ``numbers[b, at + z]``.
     """
-    total, first, each = 0.0, rules.at_topics, rules.topics_each
-    for t in range(first, first + each):
-        z = np.int64(rows[i, t])
-        if z < 0:
-            break
-        total += np.float64(numbers[b, at + z]) * np.float64(rows[i, t + each])
+    total, item = 0.0, np.uint64(i)
+    first, each, start = np.uint64(rules.at_topics), np.uint64(rules.topics_each), np.uint64(at)
+    for place in range(rules.topics_each):
+        t = first + np.uint64(place)
+        # Where there is no more topic, its share is 0: a jump costs more than a product.
+        z = np.uint64(max(np.int32(rows[item, t]), np.int32(0)))
+        total += np.float64(numbers[b, start + z]) * np.float64(rows[item, t + each])
     return total
+
+
+@numba.njit(forceinline=True)
+def add_topics(rules: Record, rows: FloatArray, i: int, table: DoubleArray, n: int) -> None:
+    """Add the topics of an item to row n of a table (N, Z)."""
+    item, row = np.uint64(i), np.uint64(n)
+    first, each = np.uint64(rules.at_topics), np.uint64(rules.topics_each)
+    for place in range(rules.topics_each):
+        t = first + np.uint64(place)
+        z = np.uint64(max(np.int32(rows[item, t]), np.int32(0)))
+        table[row, z] += np.float64(rows[item, t + each])
 
 
 @numba.njit(forceinline=True)
@@ -168,25 +186,29 @@ def owns(counts: IntArray, b: int, i: int) -> bool:
 @numba.njit
 def drift(rules: Record, numbers: FloatArray, b: int, rows: FloatArray, i: int) -> None:
     """Move a taste towards the direction of an item, keeping its norm; see `InterestDrift`."""
-    rate, at, factors = rules.interest_drift, rules.at_taste, rules.factors
+    rate, at, factors = rules.interest_drift, np.uint64(rules.at_taste), rules.factors
+    to, item = np.uint64(FACTORS), np.uint64(i)
     square = reach = 0.0
-    for f in range(factors):
+    for place in range(factors):
+        f = np.uint64(place)
         square += np.float64(numbers[b, at + f]) * np.float64(numbers[b, at + f])
-        reach += np.float64(rows[i, FACTORS + f]) * np.float64(rows[i, FACTORS + f])
+        reach += np.float64(rows[item, to + f]) * np.float64(rows[item, to + f])
     norm, length = math.sqrt(square), math.sqrt(reach)
     if norm == 0.0 or length == 0.0:
         return
     stretch, total = norm / length, 0.0
-    for f in range(factors):
+    for place in range(factors):
+        f = np.uint64(place)
         p = np.float64(numbers[b, at + f])
-        p += rate * (np.float64(rows[i, FACTORS + f]) * stretch - p)
+        p += rate * (np.float64(rows[item, to + f]) * stretch - p)
         total += p * p
     if total == 0.0:
         return
     shrink = norm / math.sqrt(total)
-    for f in range(factors):
+    for place in range(factors):
+        f = np.uint64(place)
         p = np.float64(numbers[b, at + f])
-        p += rate * (np.float64(rows[i, FACTORS + f]) * stretch - p)
+        p += rate * (np.float64(rows[item, to + f]) * stretch - p)
         numbers[b, at + f] = p * shrink
 
 
@@ -210,7 +232,8 @@ def push(row: IntArray, b: int, first: int, item: int) -> None:
     """Append an item to the list that begins at column ``first``; the newest place is the last."""
     last = row.shape[1] - 1
     for h in range(first, last):
-        row[b, h] = row[b, h + 1]
+        place = np.uint64(h)
+        row[b, place] = row[b, place + _1]
     row[b, last] = item
 
 
@@ -219,5 +242,6 @@ def push_value(numbers: FloatArray, b: int, first: int, length: int, value: floa
     """Append a value to a list of numbers; the newest place is the last."""
     last = first + length - 1
     for h in range(first, last):
-        numbers[b, h] = numbers[b, h + 1]
+        place = np.uint64(h)
+        numbers[b, place] = numbers[b, place + _1]
     numbers[b, last] = value

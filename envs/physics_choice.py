@@ -9,46 +9,44 @@ import numba
 import numpy as np
 
 from slategym.envs import rng
-from slategym.envs.arrays import DoubleArray, FloatArray, IntArray, Record
+from slategym.envs.arrays import DoubleArray, FloatArray, IntArray, KeyArray, LongArray, Record
 from slategym.envs.physics import logistic
 from slategym.envs.state import CLICK
 
 _CHOICE, _EXAMINE = rng.CHOICE, rng.EXAMINE
 _draw, _uniform, _gumbel, _exponential = rng.bits, rng.uniform, rng.gumbel, rng.exponential
-_LN_2, _S52 = math.log(2.0), np.uint64(52)
 
 
-@numba.njit(forceinline=True)
-def _gumbel_bound(noise: np.uint64) -> float:
-    """Return a number that is at least the Gumbel number of these bits, without a logarithm.
+@numba.njit(error_model="numpy")
+def logit_slots(
+    rules: Record, slate: IntArray, lo: int, hi: int, utility: DoubleArray, at: KeyArray,
+    noise: DoubleArray, best: DoubleArray, items: LongArray, chosen: LongArray,
+) -> None:  # fmt: skip
+    """Write the slots taken, or -1, of a block of users; see `LogitChoice`.
 
-    ``-ln(-ln u) <= -ln(1 - u) <= -e ln 2``, with e the binary exponent of 1 - u.
+    Two logarithms for each item cost the most of a step: a loop without branches over the users
+    does four at once.
     """
-    rest = np.float64(1.0 - _uniform(noise)).view(np.uint64)
-    return 1e-9 + _LN_2 * (1023.0 - np.float64(rest >> _S52))
-
-
-@numba.njit(forceinline=True)
-def logit_slot(rules: Record, slate: IntArray, b: int, utility: DoubleArray, at: np.uint64) -> int:
-    """Return the slot taken, or -1; see `LogitChoice`."""
-    best, slot = rules.no_click_logit + _gumbel(_draw(at, _CHOICE, 0)), -1
+    nothing, first, many = rules.no_click_logit, np.uint64(lo), hi - lo
+    for n in range(many):
+        best[n], chosen[n] = nothing + _gumbel(_draw(at[n], _CHOICE, 0)), -1
     for k in range(slate.shape[1]):
-        i = slate[b, k]
-        if i < 0:
-            continue
-        attraction, noise = utility[k] - rules.position_bias * k, _draw(at, _CHOICE, i + 1)
-        # Most items are beaten whatever the exact noise is, and two logarithms cost the most.
-        if attraction + _gumbel_bound(noise) <= best:
-            continue
-        attraction += _gumbel(noise)
-        if attraction > best:
-            best, slot = attraction, k
-    return slot
+        slot, bias = np.uint64(k), rules.position_bias * k
+        for n in range(many):
+            items[n] = slate[first + np.uint64(n), slot]
+        for n in range(many):
+            noise[n] = _gumbel(_draw(at[n], _CHOICE, items[n] + 1))
+        for n in range(many):
+            noise[n] += utility[np.uint64(n), slot] - bias
+        for n in range(many):
+            better = (items[n] >= 0) & (noise[n] > best[n])
+            best[n] = noise[n] if better else best[n]
+            chosen[n] = k if better else chosen[n]
 
 
 @numba.njit
 def proportional_slot(
-    rules: Record, slate: IntArray, b: int, utility: DoubleArray, at: np.uint64
+    rules: Record, slate: IntArray, b: int, utility: DoubleArray, n: int, at: np.uint64
 ) -> int:
     """Return the slot taken, or -1; see `ProportionalChoice`."""
     first, slot = np.inf, -1
@@ -57,7 +55,7 @@ def proportional_slot(
         first = _exponential(_draw(at, _CHOICE, 0)) / weight
     for k in range(slate.shape[1]):
         i = slate[b, k]
-        weight = utility[k] - rules.min_normalizer
+        weight = utility[n, k] - rules.min_normalizer
         if i < 0 or weight <= 0.0:
             continue
         clock = _exponential(_draw(at, _CHOICE, i + 1)) / weight
@@ -68,7 +66,7 @@ def proportional_slot(
 
 @numba.njit
 def cascade_slot(
-    rules: Record, slate: IntArray, b: int, utility: DoubleArray, at: np.uint64
+    rules: Record, slate: IntArray, b: int, utility: DoubleArray, n: int, at: np.uint64
 ) -> int:
     """Return the slot taken, or -1; see `ExponentialCascade` and `ProportionalCascade`."""
     for k in range(slate.shape[1]):
@@ -76,9 +74,9 @@ def cascade_slot(
         if i < 0:
             continue
         if rules.choice_code == 2:
-            attraction = math.exp(min(utility[k], 700.0))
+            attraction = math.exp(min(utility[n, k], 700.0))
         else:
-            attraction = max(utility[k] - rules.min_normalizer, 0.0)
+            attraction = max(utility[n, k] - rules.min_normalizer, 0.0)
         taken = rules.attention_prob * min(rules.score_scaling * attraction, 1.0)
         if _uniform(_draw(at, _CHOICE, i + 1)) < taken:
             return k
@@ -87,7 +85,7 @@ def cascade_slot(
 
 @numba.njit
 def examined_slots(
-    rules: Record, slate: IntArray, b: int, utility: DoubleArray, at: np.uint64,
+    rules: Record, slate: IntArray, b: int, utility: DoubleArray, n: int, at: np.uint64,
     signals: FloatArray,
 ) -> None:  # fmt: skip
     """Mark every slot taken; see `PositionChoice`."""
@@ -96,25 +94,44 @@ def examined_slots(
         if i < 0:
             continue
         looked = _uniform(_draw(at, _EXAMINE, k)) < (k + 1.0) ** -rules.examine_decay
-        wanted = logistic(utility[k] - rules.no_click_logit)
+        wanted = logistic(utility[n, k] - rules.no_click_logit)
         if looked and _uniform(_draw(at, _CHOICE, i + 1)) < wanted:
             signals[CLICK, b, k] = 1.0
 
 
 @numba.njit(forceinline=True)
 def choose(
-    rules: Record, slate: IntArray, b: int, utility: DoubleArray, at: np.uint64,
+    rules: Record, slate: IntArray, lo: int, hi: int, utility: DoubleArray, at: KeyArray,
+    noise: DoubleArray, best: DoubleArray, items: LongArray, chosen: LongArray,
     signals: FloatArray,
 ) -> None:  # fmt: skip
-    """Mark the slots taken with 1."""
-    if rules.choice_code == 4:
-        examined_slots(rules, slate, b, utility, at, signals)
-        return
+    """Mark the slots that a block of users take with 1.
+
+    Args:
+        rules: name the choice model.
+        slate: (B, K) items, -1 for an empty slot.
+        lo: first row of the block.
+        hi: one past its last row.
+        utility: (N, K) of the items.
+        at: (N,) keys of the step.
+        noise: (N,) scratch.
+        best: (N,) scratch.
+        items: (N,) scratch.
+        chosen: (N,) scratch.
+        signals: (S, B, K), written.
+    """
     if rules.choice_code == 0:
-        slot = logit_slot(rules, slate, b, utility, at)
-    elif rules.choice_code == 1:
-        slot = proportional_slot(rules, slate, b, utility, at)
-    else:
-        slot = cascade_slot(rules, slate, b, utility, at)
-    if slot >= 0:
-        signals[CLICK, b, slot] = 1.0
+        logit_slots(rules, slate, lo, hi, utility, at, noise, best, items, chosen)
+    for b in range(lo, hi):
+        n = b - lo
+        if rules.choice_code == 4:
+            examined_slots(rules, slate, b, utility, n, at[n], signals)
+            continue
+        if rules.choice_code == 0:
+            slot = chosen[n]
+        elif rules.choice_code == 1:
+            slot = proportional_slot(rules, slate, b, utility, n, at[n])
+        else:
+            slot = cascade_slot(rules, slate, b, utility, n, at[n])
+        if slot >= 0:
+            signals[CLICK, b, slot] = 1.0

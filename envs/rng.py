@@ -55,6 +55,7 @@ _LOG = (
 )
 _SQRT_2 = 1.4142135623730951
 _S52, _MANTISSA, _EXPONENT_0 = np.uint64(52), np.uint64(2**52 - 1), np.uint64(1023 << 52)
+_INTEGER = np.uint64(0x433 << 52)  # the bits of 2^52
 
 # normal quantile: algorithm AS 241, PPND16 (Wichura 1988); relative error below 1e-15.
 _CENTRE_NUM = (
@@ -208,8 +209,8 @@ def _ratio(above: tuple[float, ...], below: tuple[float, ...], x: DoubleArray) -
 
 # The same statements, compiled for one number.
 mix: Callable[[np.uint64], np.uint64] = numba.njit(forceinline=True)(mix_of)
-uniform: Callable[[np.uint64], float] = numba.njit(forceinline=True)(uniform_of)
-_series: Callable[[float, float], float] = numba.njit(forceinline=True)(_log_series)
+_free = numba.njit(forceinline=True, error_model="numpy")  # no check for zero in divisions
+_series: Callable[[float, float], float] = _free(_log_series)
 _quotient: Callable[[tuple[float, ...], tuple[float, ...], float], float] = numba.njit(_ratio)
 
 
@@ -241,19 +242,25 @@ def below(number: np.uint64, count: int) -> int:
     return np.int64(((number >> _S32) * np.uint64(count)) >> _S32)  # type: ignore[return-value]
 
 
-@numba.njit(forceinline=True)
+@_free
+def uniform(number: np.uint64) -> float:
+    """Return a number in the open interval (0, 1), from the upper 52 bits; see `uniform_of`."""
+    # The low bits of 2^52 + n are n: no instruction turns an unsigned number into a float.
+    whole = np.uint64((number >> _S12) | _INTEGER).view(np.float64) - 2.0**52
+    return (whole + 0.5) * _UNIT
+
+
+@_free
 def natural_log(x: float) -> float:
-    """Return ln x for a positive normal number; see `natural_log_of`."""
+    """Return ln x for a positive normal number; see `natural_log_of`. Free of branches."""
     raw = np.float64(x).view(np.uint64)
-    power = np.int64(raw >> _S52) - 1023
+    power = np.uint64((raw >> _S52) | _INTEGER).view(np.float64) - (2.0**52 + 1023.0)
     m = np.uint64((raw & _MANTISSA) | _EXPONENT_0).view(np.float64)
-    if m > _SQRT_2:
-        m = 0.5 * m
-        power += 1
-    return _series(m - 1.0, np.float64(power))
+    large = m > _SQRT_2
+    return _series((0.5 * m if large else m) - 1.0, power + 1.0 if large else power)
 
 
-@numba.njit(forceinline=True)
+@_free
 def gumbel(number: np.uint64) -> float:
     """Return a standard Gumbel number; see `gumbel_of`."""
     return -natural_log(-natural_log(uniform(number)))

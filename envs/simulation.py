@@ -1,5 +1,6 @@
 """A batch of users in a world, compiled: begin episodes, show slates, observe."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from gymnasium import spaces
 from slategym.envs import state
 from slategym.envs.actions import make_actions
 from slategym.envs.arrays import AnyArray, BoolArray, FloatArray, IntArray, KeyArray
+from slategym.envs.buffers import Pool
 from slategym.envs.kernels import run
 from slategym.envs.parts_reward import REWARD_TERMS
 from slategym.envs.protocol import Step, restore
@@ -16,7 +18,7 @@ from slategym.envs.render import context_of, slate_view
 from slategym.envs.render_view import SlateView, as_text
 from slategym.envs.rules import rules_of
 from slategym.envs.spaces import CONTEXT_SCALARS, extra_context, observation_space, trait_names
-from slategym.envs.state import Observation, Response, Views, zeros
+from slategym.envs.state import Observation, Response, Views
 from slategym.envs.tables import items_of, people_of, views_of
 from slategym.envs.users import Named, layout_of, new_users
 from slategym.envs.variant import Variant
@@ -60,6 +62,8 @@ class WorldSimulation:
         self._all = np.ones(batch, dtype=np.bool_)
         self._terms = _reported(self.variant)
         self._signals = _signals(self.variant)
+        self._shapes = self._observation_shapes()
+        self._pool = Pool(sum(math.prod(shape) for shape in self._shapes))
 
     @property
     def item_vectors(self) -> FloatArray:
@@ -90,7 +94,7 @@ class WorldSimulation:
 
     def observe(self, rows: BoolArray | None = None) -> dict[str, AnyArray]:
         """Return the observation of the rows (the others are zero), by key."""
-        out = self._new_observation()
+        out = self._new_observation(zero=rows is not None)
         chosen = self._all if rows is None else rows
         latent = self.variant.observation == "latent"
         run(
@@ -157,26 +161,40 @@ class WorldSimulation:
             }
         return info
 
-    def _new_observation(self) -> Observation:
-        """Return fresh zero arrays for one observation."""
+    def _new_observation(self, *, zero: bool) -> Observation:
+        """Return arrays for one observation: zero, or with arbitrary content."""
+        shapes = self._shapes
+        flat = np.zeros(self._pool.size, np.float32) if zero else self._pool.take()
+        blocks, start = [], 0
+        for shape in shapes:
+            end = start + math.prod(shape)
+            blocks.append(flat[start:end].reshape(shape))
+            start = end
+        made = Observation(*blocks)  # type: ignore[arg-type]  # whole numbers: below
+        return made._replace(
+            history_ids=made.history_ids.view(np.int32),
+            candidate_ids=made.candidate_ids.view(np.int32),
+        )
+
+    def _observation_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Return the shape of each array of an `Observation`; a number takes four bytes in all."""
         batch, variant = self.batch, self.variant
         ids, width = variant.observation == "ids", self.views.vectors.shape[1]
         history, count = self.users.history.shape[1], self.users.candidates.shape[1]
         n, v = (batch, 0) if ids else (0, batch)
-        traits = len(trait_names(variant)) if count else 0
         asked = variant.find("needs") is not None
-        context = CONTEXT_SCALARS + 2 * self.world.n_topics + extra_context(variant)
-        return Observation(
-            user=zeros(batch, self._user_size),
-            history_ids=np.zeros((n, history), dtype=np.int32),
-            history_vectors=zeros(v, history, width),
-            history_feedback=zeros(batch, history, 3),
-            candidate_ids=np.zeros((n, count), dtype=np.int32),
-            candidate_vectors=zeros(v, count, width),
-            traits=zeros(batch, count, traits),
-            context=zeros(batch, context),
-            query=zeros(batch, self.views.topics.shape[1] if asked else 0),
-        )
+        shapes: dict[str, tuple[int, ...]] = {
+            "user": (batch, self._user_size),
+            "history_ids": (n, history),
+            "history_vectors": (v, history, width),
+            "history_feedback": (batch, history, 3),
+            "candidate_ids": (n, count),
+            "candidate_vectors": (v, count, width),
+            "traits": (batch, count, len(trait_names(variant)) if count else 0),
+            "context": (batch, CONTEXT_SCALARS + 2 * self.world.n_topics + extra_context(variant)),
+            "query": (batch, self.views.topics.shape[1] if asked else 0),
+        }
+        return tuple(shapes[name] for name in Observation._fields)
 
     def _by_key(self, out: Observation) -> dict[str, AnyArray]:
         """Return the observation by key; with vectors inline, every entry is one flat vector."""

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 
 from slategym.envs import physics, physics_candidates, physics_choice, rng, state
-from slategym.envs.arrays import AnyArray, DoubleArray, KeyArray, LongArray, Record
+from slategym.envs.arrays import AnyArray, DoubleArray, IntArray, KeyArray, LongArray, Record
 from slategym.envs.state import Items, People, Response, Users
 
 # numba follows names of this module, and not attributes of another: so each is named here.
@@ -25,6 +25,7 @@ _level, _calendar, _now = physics.satisfaction, physics.calendar_key, physics.ca
 _age, _fresh, _burst = physics.age_of, physics.freshness, physics.burst_along_topics
 _plays, _owns, _walk = physics.plays, physics.owns, physics.walk
 _choose = physics_choice.choose
+_add_topics = physics.add_topics
 _is_among, _is_there = physics_candidates.is_among, physics_candidates.is_there
 _weighted, _retrieved = physics_candidates.weighted, physics_candidates.retrieved
 _race = physics_candidates.race
@@ -46,10 +47,16 @@ class Scratch(NamedTuple):
     taken: DoubleArray  # (N, Z) topics of the items taken
     value: DoubleArray  # (N, K) predicted value
     tired: DoubleArray  # (N, K) fatigue
-    utility: DoubleArray  # (K,)
+    utility: DoubleArray  # (N, K)
+    luck: DoubleArray  # (N,) of the choice
+    best: DoubleArray  # (N,) of the choice
+    items: LongArray  # (N,) of one slot
+    chosen: LongArray  # (N,) slot taken, or -1
     skipped: AnyArray  # (N,) bool
     lost: DoubleArray  # (N,) creators who left
     noise: DoubleArray  # (F,)
+    picks: IntArray  # (C, N) candidates as first drawn, or (0, 0)
+    twice: AnyArray  # (N,) bool, whether a candidate was drawn twice
     clocks: DoubleArray  # (I,) or (0,)
     there: AnyArray  # (I,) bool, or (0,)
 
@@ -57,14 +64,15 @@ class Scratch(NamedTuple):
 @numba.njit
 def begin_step(rules: Record, users: Users, scratch: Scratch, lo: int, hi: int) -> None:
     """Write the key of the step, and where the calendar stands."""
+    keys, counts = users.keys, users.counts
     for b in range(lo, hi):
-        keys, n = users.keys, b - lo
         episode = _episode_key(keys[b, _SEED], keys[b, _STREAM], keys[b, _EPISODE])
-        scratch.at[n] = _step_key(episode, np.uint64(users.counts[b, _STEP]))
-        if rules.on_ageing == 1:
-            start, step = users.counts[b, _START], users.counts[b, _STEP]
-            scratch.calendar[n] = _calendar(keys[b, _SEED])
-            scratch.now[n] = _now(rules, start, step, np.float64(users.numbers[b, _DAY]))
+        scratch.at[b - lo] = _step_key(episode, np.uint64(counts[b, _STEP]))
+    if rules.on_ageing == 1:
+        for b in range(lo, hi):
+            start, step = counts[b, _START], counts[b, _STEP]
+            scratch.calendar[b - lo] = _calendar(keys[b, _SEED])
+            scratch.now[b - lo] = _now(rules, start, step, np.float64(users.numbers[b, _DAY]))
 
 
 @numba.njit
@@ -86,7 +94,7 @@ def pick(
                 i = int(users.candidates[b, i])
             slate[b, k] = i
             touched += rows[i, 0] + rows[i, last]
-    scratch.utility[0] = touched
+    scratch.luck[0] = touched
 
 
 @numba.njit
@@ -95,7 +103,6 @@ def show(
 ) -> None:
     """Empty the slots of positions given again, or of items that are gone; sum up the topics."""
     slate, mean, rows = out.slate, scratch.mean, items.rows
-    first, each = rules.at_topics, rules.topics_each
     checked = rules.on_ageing + rules.on_creators > 0
     for b in range(lo, hi):
         n, filled = b - lo, 0
@@ -114,14 +121,16 @@ def show(
                 slate[b, k] = -1
                 continue
             filled += 1
-            for t in range(first, first + each):
-                z = int(rows[i, t])
-                if z < 0:
-                    break
-                mean[n, z] += np.float64(rows[i, t + each])
-        for z in range(mean.shape[1]):
-            if mean[n, z] > 0.0:
-                mean[n, z] /= filled
+            _add_topics(rules, rows, i, mean, n)
+        if filled > 0:
+            _divide(mean, n, np.float64(filled))
+
+
+@numba.njit(forceinline=True, error_model="numpy")
+def _divide(table: DoubleArray, n: int, count: float) -> None:
+    """Divide a row, without a check for zero in the way of vector instructions."""
+    for z in range(table.shape[1]):
+        table[n, z] /= count
 
 
 @numba.njit(inline="always")
@@ -180,8 +189,11 @@ def take(
             if more > 0:
                 calendar, now = scratch.calendar[n], scratch.now[n]
                 wish += lure(rules, items, users, people, b, i, calendar, now)
-            utility[k] = wish
-        _choose(rules, slate, b, utility, scratch.at[n], out.signals)
+            utility[n, k] = wish
+    _choose(
+        rules, slate, lo, hi, utility, scratch.at, scratch.luck, scratch.best, scratch.items,
+        scratch.chosen, out.signals,
+    )  # fmt: skip
 
 
 @numba.njit
@@ -196,21 +208,35 @@ def change(
         scratch.lost[n] = 0.0
         if rules.on_patience == 1:
             _lose_patience(rules, numbers, mean, scratch.skipped, b, n)
-        for z in range(mean.shape[1]):
-            consumed, shown = rules.at_consumed + z, rules.at_shown + z
-            numbers[b, consumed] = _DECAY * np.float64(numbers[b, consumed]) + taken[n, z]
-            numbers[b, shown] = _DECAY * np.float64(numbers[b, shown]) + mean[n, z]
+        _fade(numbers, b, np.uint64(rules.at_consumed), taken, n)
+        _fade(numbers, b, np.uint64(rules.at_shown), mean, n)
         if rules.on_satiation == 1:
-            for z in range(mean.shape[1]):
-                at = rules.at_satiation + z
-                kept = rules.satiation_decay * np.float64(numbers[b, at])
-                numbers[b, at] = (
-                    kept + rules.consume_gain * taken[n, z] + rules.expose_gain * mean[n, z]
-                )
+            _satiate(rules, numbers, b, taken, mean, n)
         users.counts[b, _STEP] += 1
     if rules.on_boredom + rules.on_mood + rules.on_taste_shift + rules.on_creators > 0:
         for b in range(lo, hi):
             _change_more(rules, items, users, people, out, scratch, b, b - lo)
+
+
+@numba.njit(forceinline=True)
+def _fade(numbers: AnyArray, b: int, at: np.uint64, table: DoubleArray, n: int) -> None:
+    """Let the exposure of every topic fade, and add what this step brought."""
+    for z in range(table.shape[1]):
+        place = at + np.uint64(z)
+        numbers[b, place] = _DECAY * np.float64(numbers[b, place]) + table[n, z]
+
+
+@numba.njit(forceinline=True)
+def _satiate(
+    rules: Record, numbers: AnyArray, b: int, taken: DoubleArray, mean: DoubleArray, n: int
+) -> None:
+    """Change the satiation of every topic; see `Satiation`."""
+    at, decay = np.uint64(rules.at_satiation), rules.satiation_decay
+    consume, expose = rules.consume_gain, rules.expose_gain
+    for z in range(mean.shape[1]):
+        place = at + np.uint64(z)
+        kept = decay * np.float64(numbers[b, place])
+        numbers[b, place] = kept + consume * taken[n, z] + expose * mean[n, z]
 
 
 @numba.njit(inline="always")
@@ -220,8 +246,9 @@ def _lose_patience(
     """Change a patience by what the step brought; see `Patience`."""
     tired = 0.0
     if rules.on_satiation == 1:
+        at = np.uint64(rules.at_satiation)
         for z in range(mean.shape[1]):
-            tired += np.float64(numbers[b, rules.at_satiation + z]) * mean[n, z]
+            tired += np.float64(numbers[b, at + np.uint64(z)]) * mean[n, z]
     patience = np.float64(numbers[b, _PATIENCE])
     if numbers[b, _LAST_CLICK] > 0.0:
         patience = min(patience + rules.patience_gain, rules.patience_cap)
@@ -286,6 +313,28 @@ def _tend_creators(
     return lost
 
 
+@numba.njit(error_model="numpy")
+def _pick_uniformly(scratch: Scratch, row: IntArray, size: int, lo: int, hi: int) -> None:
+    """Draw candidates for a block of users at once, and note who was given one twice.
+
+    With few candidates of many items that is rare; those users are drawn for again, in order.
+    """
+    picks, twice, count = scratch.picks, scratch.twice, row.shape[1]
+    for n in range(hi - lo):
+        twice[n] = False
+    for c in range(count):
+        drawn = picks[c]
+        for n in range(hi - lo):
+            drawn[n] = _below(_draw(scratch.at[n], _CANDIDATE, c), size)
+        for other in range(c):
+            before = picks[other]
+            for n in range(hi - lo):
+                twice[n] |= drawn[n] == before[n]
+    for c in range(count):
+        for n in range(hi - lo):
+            row[lo + n, c] = picks[c, n]
+
+
 @numba.njit
 def refresh(
     rules: Record, items: Items, users: Users, people: People, scratch: Scratch,
@@ -296,8 +345,13 @@ def refresh(
     if rules.candidate_code == 4:
         return
     checked = rules.on_ageing + rules.on_creators > 0
+    at_once = len(scratch.picks) > 0 and rules.candidate_code == 0 and not checked
+    if at_once:
+        _pick_uniformly(scratch, row, size, lo, hi)
     for b in range(lo, hi):
         n, at = b - lo, scratch.at[b - lo]
+        if at_once and not scratch.twice[n]:
+            continue
         if rules.candidate_code == 3:
             if users.counts[b, _STEP] > 0:
                 continue

@@ -15,6 +15,7 @@ _WATCH, _RATING, _LIKE, _SHARE = rng.WATCH, rng.RATING, rng.LIKE, rng.SHARE
 _CART, _BUY = rng.CART, rng.BUY
 _logit, _along, _logistic = physics.click_logit, physics.along_topics, physics.logistic
 _drift, _push, _push_value = physics.drift, physics.push, physics.push_value
+_add_topics = physics.add_topics
 _CLICK, _WATCHED, _RATED, _MINUTES_OF = state.CLICK, state.WATCH, state.RATED, state.MINUTES_OF
 _LIKED, _SKIPPED, _SHARED = state.LIKE, state.SKIP, state.SHARE
 _CARTED, _BOUGHT = state.CART, state.PURCHASE
@@ -30,7 +31,6 @@ def respond(
 ) -> None:
     """Write what is given back for each item taken, and how consuming it changes the user."""
     taken, numbers, rows = scratch.taken, users.numbers, items.rows
-    first, each = rules.at_topics, rules.topics_each
     for b in range(lo, hi):
         n, clicks, watch = b - lo, 0, 0.0
         scratch.skipped[n] = False
@@ -53,11 +53,7 @@ def respond(
                 _drift(rules, numbers, b, rows, i)
             _push(users.history, b, 0, i)
             _push_value(numbers, b, rules.at_history_value, users.history.shape[1], watch)
-            for t in range(first, first + each):
-                z = int(rows[i, t])
-                if z < 0:
-                    break
-                taken[n, z] += np.float64(rows[i, t + each])
+            _add_topics(rules, rows, i, taken, n)
         numbers[b, _LAST_CLICK], numbers[b, _LAST_WATCH] = (1.0 if clicks > 0 else 0.0), watch
         numbers[b, _CLICKS] += clicks
 

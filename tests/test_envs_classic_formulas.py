@@ -57,15 +57,18 @@ def test_large_logits_do_not_overflow() -> None:
 
 
 def test_a_race_is_won_in_proportion_to_weight(rng: np.random.Generator) -> None:
-    weights = np.tile([0.5, 0.0, 2.0, 1.5], (40_000, 1))
+    weights = np.tile(np.array([[0.5], [0.0], [2.0], [1.5]]), 40_000)
     speeds_from(weights, rng.random(weights.shape))
-    won = np.array([race(row) for row in weights])
+    won = np.empty(40_000, dtype=np.int64)
+    race(weights, np.empty(40_000), won)
     share = [(won == place).mean() for place in (0, 1, 2, -1)]
     assert share == pytest.approx([0.125, 0, 0.5, 0.375], abs=0.01)
 
 
 def test_nothing_is_chosen_where_everything_weighs_nothing() -> None:
-    assert race(np.zeros(4)) == -1
+    won = np.empty(1, dtype=np.int64)
+    race(np.zeros((4, 1)), np.empty(1), won)
+    assert won.tolist() == [-1]
 
 
 def test_repeated_documents_are_counted() -> None:
@@ -100,8 +103,10 @@ def test_draws_are_the_halves_of_the_counters_bits() -> None:
     keys = counters.step_key_of(five, three)
     whole = int(counters.bits_of(keys, np.uint64(draws.CLUSTER), two)[0])
     at = keys[0]
-    assert int(draws.half(at, draws.CLUSTER, 4)) == whole >> 32
-    assert int(draws.half(at, draws.CLUSTER, 5)) == whole & (2**32 - 1)
+    numbers = np.array([draws.counter(at, draws.CLUSTER, 2)], dtype=np.uint64)
+    draws.mix_all(numbers)
+    assert int(draws.upper(numbers[0])) == whole >> 32
+    assert int(draws.lower(numbers[0])) == whole & (2**32 - 1)
     assert draws.below_from(np.uint64(2**32 - 1), 20) == 19
     single = draws.single_from(np.uint64(2**32 - 1))
     assert np.float32(single) == single < 1
