@@ -21,7 +21,8 @@ from slategym.encoders.finetune_store import (
     load_checkpoint,
     save_checkpoint,
 )
-from slategym.encoders.tasks import Biases, FinetuneData, IntArray, Ratings, fit_biases
+from slategym.encoders.tasks import Biases, FinetuneData, IntArray, fit_biases
+from slategym.errors import DataError, unknown_name
 
 Tracker = Callable[[int, Mapping[str, float]], None]
 _ENCODER = "encoder."
@@ -29,20 +30,20 @@ _ENCODER = "encoder."
 
 @dataclass(frozen=True, eq=False)
 class TaskModel:
-    """A fine-tuned model.
+    """A fine-tuned model: for each task, the parameters of the pass that was best at it.
 
     Attributes:
         config: The settings.
         data: What it was trained on.
         biases: Of users and items.
-        network: The parameters.
+        networks: Task that is on to its parameters.
         history: A row per pass: relative loss of each task in training and validation.
     """
 
     config: FinetuneConfig
     data: FinetuneData
     biases: Biases
-    network: TaskNetwork
+    networks: Mapping[str, TaskNetwork]
     history: tuple[Mapping[str, float], ...]
 
     def scores(self, users: npt.ArrayLike, items: npt.ArrayLike) -> FloatArray:
@@ -51,38 +52,58 @@ class TaskModel:
         T1 is the rating less the biases; T2 the product of the user's known vector and the
         generated item vector; T3 the sum of the joint vector.
         """
-        outputs = self.outputs(users, items)
         rows = np.asarray(users, np.int64)
-        said = {
-            "rating": outputs.rating,
-            "item_features": (self.data.generated.users[rows] * outputs.generated).sum(axis=1),
-            "recommendation_features": outputs.joint.sum(axis=1),
-        }
-        return np.stack([said[task] for task in self.config.tasks], axis=1).astype(np.float32)
+        found = []
+        for task in self.config.tasks:
+            outputs = self.outputs(task, users, items)
+            if task == "rating":
+                found.append(outputs.rating)
+            elif task == "item_features":
+                found.append((self.data.generated.users[rows] * outputs.generated).sum(axis=1))
+            else:
+                found.append(outputs.joint.sum(axis=1))
+        return np.stack(found, axis=1).astype(np.float32)
 
-    def outputs(self, users: npt.ArrayLike, items: npt.ArrayLike, *, block: int = 65536) -> Outputs:
-        """Return the three heads of B pairs as arrays; a pair's own rating is not looked at."""
+    def outputs(
+        self, task: str, users: npt.ArrayLike, items: npt.ArrayLike, *, block: int = 65536
+    ) -> Outputs:
+        """Return the heads of B pairs as arrays, by the parameters that were best at a task.
+
+        Raises:
+            UsageError: the task was not trained.
+        """
         import torch
 
+        network = self._network(task)
         u, i = np.asarray(users, np.int64), np.asarray(items, np.int64)
         found = []
         with torch.no_grad():
             for start in range(0, len(u), block):
                 part = slice(start, start + block)
-                found.append(_forward(self.network, u[part], i[part], None, self.config, None))
+                found.append(_forward(network, u[part], i[part], None, None, None))
         names = ("rating", "generated", "joint", "user", "item")
         return Outputs(
             *(np.concatenate([getattr(each, name).numpy() for each in found]) for name in names)
         )
 
-    def item_vectors(self, dim: int | None = None) -> FloatArray:
-        """Return the tuned vectors of all items, (I, width), cut to their first ``dim``."""
+    def item_vectors(self, task: str, dim: int | None = None) -> FloatArray:
+        """Return the vectors of all items tuned for a task, (I, width), cut to ``dim`` numbers.
+
+        Raises:
+            UsageError: the task was not trained.
+        """
         import torch
 
+        network = self._network(task)
         with torch.no_grad():
             every = torch.arange(self.data.n_items)
-            vectors = self.network.item_side(self.network.content) + self.network.own(every)
+            vectors = network.item_side(network.content) + network.own(every)
         return np.asarray(vectors.numpy()[:, :dim], np.float32)
+
+    def _network(self, task: str) -> TaskNetwork:
+        if task not in self.networks:
+            raise unknown_name("task of this model", task, self.networks)
+        return self.networks[task]
 
 
 def finetune(
@@ -95,9 +116,11 @@ def finetune(
 ) -> TaskModel:
     """Return the model trained on the tasks that have a weight.
 
-    After each pass the tasks are measured on the validation ratings; training stops when their
-    weighted sum no longer falls, and the model of the best pass is returned. With ``out`` every
-    pass is kept there: the same call goes on where a killed run was and ends with the same bytes.
+    After each pass every task is measured on the validation ratings, and the parameters of its
+    best pass are kept: tasks trained together do not ripen together. T2 is measured as if items
+    were cold, for a warm item's vector is known. Training stops when no task gets better. With
+    ``out`` every pass is kept there: the same call goes on where a killed run was and ends with
+    the same bytes.
 
     Args:
         data: Ratings, vectors and targets.
@@ -109,6 +132,7 @@ def finetune(
     Raises:
         UsageError: ``out`` holds a run of other data or settings, or the encoder is to be
             trained and there are no texts.
+        DataError: training diverged.
     """
     import torch
 
@@ -119,8 +143,8 @@ def finetune(
         network = TaskNetwork(data, biases, width=config.width, trunk=config.trunk)
         tuner = make_encoder_tuner(data, config, encoder)
         training = _Training(data, config, biases, network, tuner)
-        history = training.run(out, tracker)
-    return TaskModel(config, data, biases, network, history)
+        networks, history = training.run(out, tracker)
+    return TaskModel(config, data, biases, networks, history)
 
 
 class _Training:
@@ -151,12 +175,14 @@ class _Training:
         self.truth = Truth(data, biases)
         self.counts = history_counts(network.histories, data.train.users, data.train.items)
 
-    def run(self, out: Path | None, tracker: Tracker | None) -> tuple[Mapping[str, float], ...]:
-        """Train to the end; afterwards the parameters are those of the best pass."""
+    def run(
+        self, out: Path | None, tracker: Tracker | None
+    ) -> tuple[dict[str, TaskNetwork], tuple[Mapping[str, float], ...]]:
+        """Train to the end; return the network of each task's best pass, and the measures."""
         identity = {"config": self.config.to_json(), "data": data_hash(self.data)}
         state = load_checkpoint(out, identity) if out is not None else None
         if state is None:
-            state = Checkpoint(0, float("inf"), 0, (), self._arrays(), {})
+            state = Checkpoint(0, dict.fromkeys(self.config.tasks, float("inf")), 0, (), {}, {})
         else:
             self._restore(state)
         while state.epoch < self.config.epochs and state.since < self.config.patience:
@@ -165,38 +191,45 @@ class _Training:
                 save_checkpoint(out, state, identity)
             if tracker is not None:
                 tracker(state.epoch, state.history[-1])
-        self._take(state.best)
-        if self.tuner is not None:
-            self.network.content = self.tuner.encode_all()
-        return state.history
+        networks = {}
+        for task in self.config.tasks:
+            if not np.isfinite(state.lowest[task]):
+                raise DataError(
+                    f"the loss of task {task!r} was never a number; lower learning_rate "
+                    f"(it is {self.config.learning_rate:g}), or look for huge item vectors."
+                )
+            self._take({name: state.best[f"{task}/{name}"] for name in self.parameters})
+            if self.tuner is not None:
+                self.network.content = self.tuner.encode_all()
+            networks[task] = self.network.frozen_copy()
+        return networks, state.history
 
     def _pass(self, state: Checkpoint) -> Checkpoint:
         import torch
 
         epoch = state.epoch + 1
         torch.manual_seed((self.config.seed * 100_003 + epoch) % 2**31)
-        totals: dict[str, float] = dict.fromkeys(self.config.tasks, 0.0)
+        measures: dict[str, float] = {"epoch": epoch}
+        measures |= {f"train/{task}": 0.0 for task in self.config.tasks}
         for rows in self._batches(epoch):
             self.optimiser.zero_grad()
-            outputs, users, items = self._outputs(self.data.train, rows, training=True)
+            outputs, users, items = self._outputs(rows)
             losses = self.truth.losses(outputs, users, items, self.data.train.values[rows])
             self._total(losses, outputs, users, items, rows).backward()
             self.optimiser.step()
-            for task in totals:
-                totals[task] += float(losses[task].detach()) * len(rows) / len(self.data.train)
+            for task in self.config.tasks:
+                share = len(rows) / len(self.data.train)
+                measures[f"train/{task}"] += float(losses[task].detach()) * share
         held = self._held_out()
-        value = sum(self.config.weights[task] * held[task] for task in self.config.tasks)
-        better = value < state.lowest - 1e-4
-        measures = {f"train/{task}": loss for task, loss in totals.items()}
-        measures |= {f"validation/{task}": held[task] for task in self.config.tasks}
-        return Checkpoint(
-            epoch,
-            min(value, state.lowest),
-            0 if better else state.since + 1,
-            (*state.history, {"epoch": epoch, **measures, "validation/total": value}),
-            self._arrays() if better else state.best,
-            self._optimiser_arrays(),
-        )
+        measures |= {f"validation/{task}": loss for task, loss in held.items()}
+        better = [task for task in held if held[task] < state.lowest[task] - 1e-4]
+        best = dict(state.best)
+        for task in better:
+            best |= {f"{task}/{name}": value for name, value in self._arrays().items()}
+        lowest = {**state.lowest, **{task: held[task] for task in better}}
+        since = 0 if better else state.since + 1
+        history = (*state.history, measures)
+        return Checkpoint(epoch, lowest, since, history, best, self._optimiser_arrays())
 
     def _batches(self, epoch: int) -> Iterator[IntArray]:
         """Yield the rows of each step; where the encoder is trained, all rows of a few items."""
@@ -211,13 +244,10 @@ class _Training:
         for chosen in np.array_split(items, steps):
             yield np.flatnonzero(np.isin(self.data.train.items, chosen))
 
-    def _outputs(
-        self, ratings: Ratings, rows: IntArray, *, training: bool
-    ) -> tuple[Outputs, IntArray, IntArray]:
-        users, items = ratings.users[rows], ratings.items[rows]
-        counts = self.counts[rows] if ratings is self.data.train else None
-        config, tuner = (self.config, self.tuner) if training else (None, None)
-        outputs = _forward(self.network, users, items, counts, config, tuner)
+    def _outputs(self, rows: IntArray) -> tuple[Outputs, IntArray, IntArray]:
+        """Return the heads of training rows, with dropout and without their own ratings."""
+        users, items = self.data.train.users[rows], self.data.train.items[rows]
+        outputs = _forward(self.network, users, items, self.counts[rows], self.config, self.tuner)
         return outputs, users, items
 
     def _total(
@@ -242,16 +272,23 @@ class _Training:
         return total
 
     def _held_out(self) -> dict[str, float]:
-        """Return the relative loss of each task on the validation ratings."""
+        """Return the relative loss of each task that is on, on the validation ratings."""
         import torch
 
+        held = self.data.validation
+        found = {}
         with torch.no_grad():
             if self.tuner is not None:
                 self.network.content = self.tuner.encode_all()
-            held = self.data.validation
-            outputs, users, items = self._outputs(held, np.arange(len(held)), training=False)
-            losses = self.truth.losses(outputs, users, items, held.values)
-            return {task: float(losses[task]) for task in self.config.tasks}
+            for cold in (False, True):
+                outputs = _forward(
+                    self.network, held.users, held.items, None, None, None, cold=cold
+                )
+                losses = self.truth.losses(outputs, held.users, held.items, held.values)
+                for task in self.config.tasks:
+                    if (task == "item_features") == cold:
+                        found[task] = float(losses[task])
+        return {task: found[task] for task in self.config.tasks}
 
     def _arrays(self) -> dict[str, FloatArray]:
         return {name: value.detach().numpy().copy() for name, value in self.parameters.items()}
@@ -288,9 +325,12 @@ class _Training:
 
 def _forward(
     network: TaskNetwork, users: IntArray, items: IntArray, counts: FloatArray | None,
-    config: FinetuneConfig | None, tuner: TunedEncoder | None,
+    config: FinetuneConfig | None, tuner: TunedEncoder | None, *, cold: bool = False,
 ) -> Outputs:  # fmt: skip
-    """Return the heads of B pairs; with ``config`` and ``counts`` as in training: dropout."""
+    """Return the heads of B pairs; with ``config`` and ``counts`` as in training: dropout.
+
+    ``cold`` leaves out what was learned of the items one by one.
+    """
     import torch
     from torch.nn import functional
 
@@ -298,7 +338,7 @@ def _forward(
     # An item is read once a batch, however many of its rows are in it.
     chosen, places = np.unique(items, return_inverse=True)
     content = network.content[torch.from_numpy(chosen)] if tuner is None else tuner.content(chosen)
-    own = network.own(i)
+    own = network.own(i) * (0.0 if cold else 1.0)
     if counts is not None and config is not None:
         content = functional.dropout(content, config.dropout)
         own = own * (torch.rand(len(i), 1) >= config.item_dropout)

@@ -95,7 +95,8 @@ def make_encoder_tuner(
     """Return the encoder to train, or None for an adapter on frozen vectors.
 
     Raises:
-        UsageError: the mode trains an encoder, and there are no texts.
+        UsageError: the mode trains an encoder, and there are no texts, or vectors of another
+            length.
     """
     if config.mode == "adapter":
         return None
@@ -105,7 +106,14 @@ def make_encoder_tuner(
         from slategym.encoders.text import minilm
 
         encoder = minilm(precision="float32")
-    return TunedEncoder(data, config, encoder)
+    tuner = TunedEncoder(data, config, encoder)
+    made, wanted = len(tuner.mean), data.item_vectors.shape[1]
+    if made != wanted:
+        raise UsageError(
+            f"the encoder makes vectors of {made} numbers, the item vectors given have {wanted}: "
+            "give those that this encoder made of the texts."
+        )
+    return tuner
 
 
 def add_low_rank(model: Any, rank: int) -> "dict[str, torch.Tensor]":  # noqa: ANN401

@@ -4,7 +4,7 @@ Letters: B rows of a batch, D numbers of a frozen item vector, W width of the si
 the trunk, F and G numbers of the targets of T2 and T3.
 """
 
-from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -167,13 +167,13 @@ class TaskNetwork:
         """Return the parameters as arrays."""
         return {name: value.detach().numpy().copy() for name, value in self.parameters.items()}
 
-    def load(self, arrays: Mapping[str, FloatArray]) -> None:
-        """Take over parameters, in place."""
-        import torch
-
-        with torch.no_grad():
-            for name, value in self.parameters.items():
-                value.copy_(torch.from_numpy(np.asarray(arrays[name])))
+    def frozen_copy(self) -> "TaskNetwork":
+        """Return this network as it is now, with parameters that are trained no more."""
+        copied = copy(self)
+        copied.parameters = {
+            name: value.detach().clone() for name, value in self.parameters.items()
+        }
+        return copied
 
 
 def history_counts(histories: Histories, users: IntArray, items: IntArray) -> FloatArray:

@@ -23,15 +23,15 @@ class Checkpoint:
 
     Attributes:
         epoch: Passes done.
-        lowest: The lowest validation loss so far.
-        since: Passes since then.
+        lowest: Task to its lowest validation loss so far.
+        since: Passes since any task got better.
         history: A row of measures per pass.
-        best: The parameters of the best pass.
+        best: ``task/name`` to a parameter of the task's best pass.
         optimiser: The parameters now and the optimiser's moments.
     """
 
     epoch: int
-    lowest: float
+    lowest: Mapping[str, float]
     since: int
     history: tuple[Mapping[str, float], ...]
     best: Mapping[str, FloatArray]
@@ -60,7 +60,7 @@ def save_checkpoint(out: Path, state: Checkpoint, identity: Mapping[str, Any]) -
     facts = {
         "schema_version": SCHEMA_VERSION,
         "epoch": state.epoch,
-        "lowest": state.lowest,
+        "lowest": dict(state.lowest),
         "since": state.since,
         "history": [dict(row) for row in state.history],
         **identity,

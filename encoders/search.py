@@ -17,6 +17,7 @@ from slategym.encoders.catalog import Catalog, Modality
 from slategym.encoders.pipeline import DEFAULT_ENCODERS, ItemVectors
 from slategym.errors import DataError, UsageError
 
+UNKNOWN_ENCODER = "unknown"
 _TINY = 1e-6
 
 
@@ -73,6 +74,25 @@ class SearchIndex:
             return cls(vectors, None, np.zeros((len(vectors), 0), np.float32))
         check_encoders(vectors, alignment.heads)
         return cls(vectors, alignment, alignment.project_items(vectors))
+
+    @classmethod
+    def from_tables(
+        cls, tables: Mapping[Modality, FloatArray | None], fingerprints: Mapping[str, str]
+    ) -> "SearchIndex":
+        """Return the index of items given as tables of encodings, as a world keeps them.
+
+        Args:
+            tables: Modality to (I, Dm), or None; a zero row is an item without it.
+            fingerprints: Modality to the fingerprint of its encoder; those not named are not
+                checked.
+
+        Raises:
+            DataError: there is no table, or no item has a vector.
+        """
+        known = {name: table for name, table in tables.items() if table is not None}
+        present = {name: np.abs(table).sum(axis=1) > 0 for name, table in known.items()}
+        prints = {name: fingerprints.get(name, UNKNOWN_ENCODER) for name in known}
+        return cls.build(ItemVectors(known, present, prints))
 
     def nearest(self, modality: Modality, query: npt.ArrayLike, k: int = 10) -> Found:
         """Return the ``k`` items nearest to a query vector (Dm,) of a modality.
@@ -135,8 +155,8 @@ class SearchIndex:
         modality, catalog = _asked(text, picture, sound)
         chosen = (encoders or {}).get(modality, DEFAULT_ENCODERS[modality])
         made: Any = make_encoder(chosen, modality=modality) if isinstance(chosen, str) else chosen
-        wanted = self.vectors.fingerprints.get(modality)
-        if wanted is not None and made.fingerprint != wanted:
+        wanted = self.vectors.fingerprints.get(modality, UNKNOWN_ENCODER)
+        if wanted not in (UNKNOWN_ENCODER, made.fingerprint):
             raise DataError(
                 f"the items' {modality} was encoded by {wanted}, the query would be by "
                 f"{made.fingerprint}: name the items' encoder."

@@ -16,6 +16,7 @@ from slategym.cli_bench import bench, report
 from slategym.cli_build import build
 from slategym.cli_demo import demo
 from slategym.cli_envs import envs_app
+from slategym.cli_search import finetune, search
 from slategym.cli_train import train
 from slategym.cli_world import world_app
 from slategym.console import print_json
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # typer's rich help imports a Markdown parser: 0.2 s of CPU each time
 )
-for command in (demo, build, train, bench, report, doctor):
+for command in (demo, build, train, bench, report, doctor, finetune, search):
     app.command()(command)
 app.add_typer(envs_app, name="envs")
 app.add_typer(world_app, name="world")

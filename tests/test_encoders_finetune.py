@@ -1,14 +1,19 @@
 """Fine-tuning learns its three tasks, resumes to the same bytes, and refuses what it cannot use."""
 
+import json
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from slategym.cli import run
 from slategym.encoders.finetune import TaskModel, finetune
 from slategym.encoders.finetune_config import FinetuneConfig
+from slategym.encoders.finetune_log import trackers
 from slategym.encoders.tasks import (
     FinetuneData,
     Ratings,
@@ -16,6 +21,7 @@ from slategym.encoders.tasks import (
     fit_biases,
     taste_factors,
 )
+from slategym.envs.tiny import tiny_world
 from slategym.errors import DataError, UsageError
 
 USERS, ITEMS = 60, 50
@@ -84,8 +90,9 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_bytes(tmp_path: Path, bala
         finetune(case(), config, out=tmp_path / "cut", tracker=stop)
     resumed = finetune(case(), config, out=tmp_path / "cut")
     assert resumed.history == whole.history
-    for name, value in whole.network.arrays().items():
-        np.testing.assert_array_equal(resumed.network.arrays()[name], value)
+    for task, network in whole.networks.items():
+        for name, value in network.arrays().items():
+            np.testing.assert_array_equal(resumed.networks[task].arrays()[name], value)
     for name in ("best.safetensors", "state.safetensors", "finetune.json"):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
@@ -118,8 +125,10 @@ def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
 def test_vectors_trained_to_be_cut_stay_good_when_cut() -> None:
     config = replace(QUICK, epochs=12)
     nested = finetune(case(), replace(config, nested=(2, 4)))
-    assert nested.item_vectors(4).shape == (ITEMS, 4)
-    np.testing.assert_array_equal(nested.item_vectors(4), nested.item_vectors()[:, :4])
+    assert nested.item_vectors("rating", 4).shape == (ITEMS, 4)
+    np.testing.assert_array_equal(
+        nested.item_vectors("rating", 4), nested.item_vectors("rating")[:, :4]
+    )
 
 
 def test_factors_rebuild_the_choices_they_were_made_of() -> None:
@@ -192,7 +201,7 @@ def test_the_encoder_itself_is_trained_and_resumed(tmp_path: Path, mode: str) ->
     data = replace(data, item_vectors=np.random.default_rng(0).standard_normal((ITEMS, 16)))
     model = finetune(data, config, out=tmp_path / "run", encoder=encoder)
     one = finetune(data, replace(config, epochs=1), encoder=tiny_encoder(tmp_path / "b2"))
-    assert one.history[0]["validation/total"] > 0
+    assert one.history[0]["validation/rating"] > 0
 
     def stop(epoch: int, measures: Mapping[str, float]) -> None:
         if epoch == 1 and measures:
@@ -204,3 +213,38 @@ def test_the_encoder_itself_is_trained_and_resumed(tmp_path: Path, mode: str) ->
     np.testing.assert_array_equal(resumed.scores([1], [2]), model.scores([1], [2]))
     names = (tmp_path / "run" / "best.safetensors").read_bytes()
     assert (b"query.up" in names) == (mode == "lora")
+
+
+def test_the_command_tunes_on_a_world_and_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = str(tiny_world(items=40, users=60).save(tmp_path / "town"))
+    command = ["finetune", folder, "--out", str(tmp_path / "run"), "-s", "epochs=2", "--json"]
+    assert run(command) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert set(told["best"]) == {"rating", "item_features", "recommendation_features"}
+    assert run(command) == 0
+    assert json.loads(capsys.readouterr().out) == told
+    assert run([*command, "-s", "widht=3"]) == 2
+    assert "Did you mean 'width'" in capsys.readouterr().err
+
+
+def test_curves_need_their_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(UsageError, match="pip install wandb"), trackers(wandb="p"):
+        pass
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(UsageError, match="pip install tensorboard"), trackers(tmp_path):
+        pass
+
+
+def test_curves_reach_weights_and_biases(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[object] = []
+    project = SimpleNamespace(
+        log=lambda measures, step: told.append((measures, step)), finish=lambda: told.append("end")
+    )
+    stand_in = SimpleNamespace(init=lambda **settings: told.append(settings) or project)
+    monkeypatch.setitem(sys.modules, "wandb", stand_in)
+    with trackers(wandb="p", settings={"width": 3}) as tell:
+        tell(1, {"loss": 0.5})
+    assert told == [{"project": "p", "config": {"width": 3}}, ({"loss": 0.5}, 1), "end"]

@@ -1,11 +1,16 @@
 """Search finds items across modalities; users' states move with each response, in a batch."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from slategym.cli import run
 from slategym.encoders.catalog import Catalog
+from slategym.encoders.classical import HashedNgrams
 from slategym.encoders.pipeline import ItemVectors, encode_catalog
 from slategym.encoders.search import SearchIndex
 from slategym.encoders.users import (
@@ -14,6 +19,8 @@ from slategym.encoders.users import (
     encode_profiles,
     fit_attention,
 )
+from slategym.envs.tiny import tiny_world
+from slategym.envs.world import OPTIONAL_ARRAYS
 from slategym.errors import DataError, UsageError
 
 TEXTS = ("a red apple", "a slow film about the sea", "storms at sea", "guitar music", "")
@@ -132,10 +139,10 @@ def test_fitted_attention_learns_that_the_next_item_is_like_one_of_its_kind() ->
     own = np.stack([rng.choice(np.flatnonzero(kind == kind[i]), 3) for i in last])
     other = np.stack([rng.choice(np.flatnonzero(kind == (kind[i] + 1) % 4), 3) for i in last])
     items = np.concatenate([own, other, last[:, None]], axis=1)
-    fitted = fit_attention(items, np.ones_like(items), table, rank=4, epochs=12)
+    fitted = fit_attention(items, np.ones_like(items), table, rank=4, negatives=6, epochs=12)
     weights = fitted.weights(items[:, :-1], np.ones((300, 6), np.float32), table, last[:, None])
     assert weights[:, 0, :3].sum(axis=1).mean() > 0.8
-    again = fit_attention(items, np.ones_like(items), table, rank=4, epochs=12)
+    again = fit_attention(items, np.ones_like(items), table, rank=4, negatives=6, epochs=12)
     np.testing.assert_array_equal(fitted.metric, again.metric)
 
 
@@ -156,3 +163,37 @@ def test_histories_that_do_not_fit_are_refused() -> None:
         RecencyPooling(0.0)
     with pytest.raises(DataError, match="needs 20 users"):
         fit_attention([[0, 1]], [[1.0, 1.0]], np.eye(3))
+
+
+def test_the_command_lists_the_nearest_items(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tiny_world(items=40, users=30).save(tmp_path / "town")
+    picture = tmp_path / "a.png"
+    Image.new("RGB", (8, 8), "red").save(picture)
+    # The tiny world's encodings are drawn, so no encoder has their length.
+    assert run(["search", str(folder), "the sea", "--encoder", "text=hashed-ngrams"]) == 3
+    assert "the query has 512 numbers" in capsys.readouterr().err
+    assert run(["search", str(folder), "the sea", "--picture", str(picture)]) == 2
+    assert "got text, picture" in capsys.readouterr().err
+    world = replace(
+        tiny_world(items=40, users=30),
+        item_text=HashedNgrams().encode_texts([f"item {n}" for n in range(40)]),
+        user_text=None,
+    )
+    folder = world.save(tmp_path / "other")
+    assert run(["search", str(folder), "item 17", "--encoder", "text=hashed-ngrams", "-k", "3",
+                "--json"]) == 0  # fmt: skip
+    found = json.loads(capsys.readouterr().out)["items"]
+    assert found[0]["item_id"] == str(world.items["item_id"].iloc[17])
+    assert len(found) == 3
+    assert run(["search", str(folder), "item 17", "--encoder", "text=hashed-ngrams"]) == 0
+    assert "nearest items" in capsys.readouterr().out
+
+
+def test_a_world_without_encodings_cannot_be_searched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    older = replace(tiny_world(items=30, users=20), **dict.fromkeys(OPTIONAL_ARRAYS))
+    assert run(["search", str(older.save(tmp_path / "old")), "sea"]) == 3
+    assert "keeps no encodings" in capsys.readouterr().err
