@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -74,7 +75,11 @@ def clothing_rows(data: Path) -> Iterator[Row]:
     network = encoded(given.catalog, "image", "efficientnet-lite0")
     classical = encoded(given.catalog, "image", "hsv-hog")
     both = {f"colour {w}": concatenated((network, classical), (1, w)) for w in COLOUR}
-    tables = {"efficientnet-lite0": {"": network}, "hsv-hog": {"": classical}, "both": both}
+    tables: dict[str, dict[str, npt.NDArray[Any]]] = {
+        "efficientnet-lite0": {"": network},
+        "hsv-hog": {"": classical},
+        "both": both,
+    }
     for name, options in tables.items():
         options_list: list[npt.ArrayLike] = list(options.values())
         near = neighbour_accuracy(options_list, given.labels)
@@ -102,8 +107,11 @@ def product_rows(data: Path) -> Iterator[Row]:
     text = encoded(given.catalog, "text", "minilm")
     picture = encoded(given.catalog, "image", "efficientnet-lite0")
     classical = encoded(given.catalog, "image", "hsv-hog")
-    plain = {"text": text, "picture": picture, "plain concatenation": concatenated(
-        (text, picture), (1, 1))}  # fmt: skip
+    plain: dict[str, npt.ArrayLike] = {
+        "text": text,
+        "picture": picture,
+        "plain concatenation": concatenated((text, picture), (1, 1)),
+    }
     for name, table in plain.items():
         value = neighbour_accuracy([table], given.labels)
         yield Row("products", name, "5-NN", value, 0.868, "no setting")
@@ -141,7 +149,8 @@ def _learned_rows(vectors: ItemVectors, labels: npt.NDArray[np.int64]) -> Iterat
             fusion = None if config is None else fit_fusion(vectors, wanted, config, rows=train)
             for given, into in ((vectors, right), (hidden, right_lost)):
                 if fusion is None:
-                    table = concatenated([given.vectors["text"], given.vectors["image"]], (1, 1))
+                    both = given.vectors["text"], given.vectors["image"]
+                    table = np.asarray(concatenated(both, (1, 1)), np.float64)
                 else:
                     table = fusion.transform(given).astype(np.float64)
                 into[test] = _nearest_labels(table, labels, train, test) == labels[test]

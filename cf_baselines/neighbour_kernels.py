@@ -350,7 +350,7 @@ def slim_columns(  # noqa: C901 (a compiled loop)
                 change = np.float32(after - before)
                 if change != 0.0:
                     weights[k] = before + change
-                    moved = max(moved, abs(change))
+                    moved = max(moved, float(abs(change)))
                     for other in range(size):
                         left[other] -= change * gram[k, other]
             if moved < tolerance:

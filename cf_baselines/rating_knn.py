@@ -84,7 +84,7 @@ class RatingKNNScorer(Scorer):
         table = self._ratings
         if self.config.side == "item":
             shifted = self._shifted(table)
-            self._likeness = likeness(
+            self._likeness: FloatArray = likeness(
                 sparse.csr_matrix(shifted.T), sparse.csr_matrix(shifted.T), self.config
             )
 
@@ -92,7 +92,7 @@ class RatingKNNScorer(Scorer):
         log = self.log
         shape = (len(log.user_ids), len(log.item_ids))
         self._ratings = sparse.csr_matrix((log.values, (log.users, log.items)), shape)
-        self._likeness: FloatArray = np.zeros((0, 0), np.float32)
+        self._likeness = np.zeros((0, 0), np.float32)
         rows = np.repeat(np.arange(shape[0]), np.diff(self._ratings.indptr))
         users = Raters(*self._raters(*_padded(self._ratings)))
         gap = self._ratings.data - self._biases.mean - users.bias[rows]

@@ -76,7 +76,7 @@ def load_scorer(folder: str | Path) -> Scorer:
         log = Interactions(
             tuple(head["user_ids"]),
             tuple(head["item_ids"]),
-            *(arrays.pop(f"log.{field}") for field in LOG),
+            *(arrays.pop(f"log.{field}") for field in LOG),  # type: ignore[misc]  # four arrays
             implicit=head["log"]["implicit"],
             name=head["log"]["name"],
         )

@@ -102,7 +102,8 @@ def transition_counts(
     if not pairs:
         return np.zeros((n_items, n_items))
     keys, weights = (np.concatenate(column) for column in zip(*pairs, strict=True))
-    return np.bincount(keys, weights, n_items * n_items).reshape(n_items, n_items)
+    total = np.bincount(keys, weights, n_items * n_items).astype(np.float64)
+    return np.asarray(total.reshape(n_items, n_items))
 
 
 class SequenceEaseScorer(HistoryLinearScorer):

@@ -39,7 +39,8 @@ class UserKNNConfig:
         check_neighbours("user-knn", self.neighbours, self.shrinkage)
         check_likeness("user-knn", self.similarity, self.weighting, 0.0, 0.0)
         in_range("user-knn", self.power > 0, f"power={self.power}", "must be above 0")
-        in_range("user-knn", self.weighting != "bm25", "weighting='bm25'", "none or tfidf")
+        weighting: str = self.weighting
+        in_range("user-knn", weighting != "bm25", "weighting='bm25'", "none or tfidf")
 
 
 class UserKNNScorer(ProfileScorer):

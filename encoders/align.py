@@ -6,6 +6,7 @@ Letters: I items, Dm numbers per vector of modality m, D numbers in the shared s
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -178,7 +179,7 @@ class Alignment:
             raise DataError(
                 f"{folder / ARRAYS_FILE} is missing or damaged ({error}); align again."
             ) from None
-        if not heads or any(head.weight is None or head.mean is None for head in heads.values()):
+        if not heads or not all(f"{m}.weight" in arrays and f"{m}.mean" in arrays for m in heads):
             raise DataError(f"{folder} lacks arrays that {FACTS_FILE} names; align again.")
         return cls(heads, facts["report"])
 
@@ -193,7 +194,15 @@ def unit(rows: npt.ArrayLike) -> FloatArray:
     return np.asarray(given / np.where(lengths > _TINY, lengths, 1.0), np.float32)
 
 
-def check_encoders(vectors: ItemVectors, heads: Mapping[Modality, Head]) -> None:
+class Fingerprinted(Protocol):
+    """What was fitted on the vectors of one encoder."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of that encoder."""
+
+
+def check_encoders(vectors: ItemVectors, heads: Mapping[Modality, Fingerprinted]) -> None:
     """Refuse vectors made by other encoders than the heads were fitted on.
 
     Raises:

@@ -47,7 +47,7 @@ def _tensorboard(folder: Path, stack: ExitStack) -> Tracker:
         raise UsageError(
             "curves for TensorBoard need the package tensorboard: pip install tensorboard."
         ) from None
-    writer: Any = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+    writer: Any = SummaryWriter(str(folder))
     stack.callback(writer.close)
 
     def tell(epoch: int, measures: Mapping[str, float]) -> None:

@@ -165,7 +165,7 @@ _WORDS, _FLOATS = ir.VectorType(_I32, 8), ir.VectorType(ir.FloatType(), 8)
 
 
 @intrinsic
-def _tile(  # noqa: ANN202 - numba reads the names of the arguments
+def _tile(  # type: ignore[no-untyped-def]  # noqa: ANN202 - numba reads the names of the arguments
     typingctx: Any,  # noqa: ANN401, ARG001
     values: Any,  # noqa: ANN401, ARG001
     stride: Any,  # noqa: ANN401, ARG001
@@ -219,7 +219,7 @@ def _add_products(b: Any, values: Any, stride: Any, weights: Any, blocks: Any) -
     following = b.add(step, _I64(1))
     step.add_incoming(_I64(0), before)
     step.add_incoming(following, loop)
-    sums = []
+    sums: list[list[Any]] = []
     for row in range(ROWS):
         sums.append([])
         for half in range(2):

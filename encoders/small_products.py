@@ -19,7 +19,7 @@ _FLOATS = ir.VectorType(_FLOAT, 8)
 
 
 @intrinsic
-def product_tile(  # noqa: ANN201 - numba reads the names of the arguments
+def product_tile(  # type: ignore[no-untyped-def]  # noqa: ANN201 - numba reads the names of the arguments
     typingctx: Any,  # noqa: ANN401, ARG001
     left: Any,  # noqa: ANN401, ARG001
     left_stride: Any,  # noqa: ANN401, ARG001

@@ -165,14 +165,15 @@ class AttentionPooling:
         self, history: IntArray, liked: FloatArray, table: FloatArray, asked: IntArray
     ) -> FloatArray:
         """Return the weight of each item of the history for each candidate, (B, C, H)."""
-        known = history >= 0
+        known: npt.NDArray[np.bool_] = np.asarray(history >= 0)
         keys = table @ self.metric
         likeness = np.einsum("bcr,bhr->bch", keys[asked], keys[np.maximum(history, 0)])
-        newer = known[:, ::-1].cumsum(axis=1)[:, ::-1] - known
+        newer: npt.NDArray[np.int64] = np.cumsum(known[:, ::-1], axis=1)[:, ::-1] - known
         logits = self.sharpness * likeness
         logits += (self.liking * liked - self.fading * newer)[:, None, :]
         logits = np.where(known[:, None, :], logits, -np.inf)
-        top = np.where(known.any(axis=1)[:, None, None], logits.max(axis=2, keepdims=True), 0.0)
+        seen = np.asarray(known.any(axis=1))
+        top = np.where(seen[:, None, None], logits.max(axis=2, keepdims=True), 0.0)
         raised = np.exp(logits - top)
         return np.asarray(raised / np.maximum(raised.sum(axis=2, keepdims=True), _TINY), np.float32)
 

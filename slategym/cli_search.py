@@ -119,13 +119,17 @@ def finetune(
 
         with stage(progress, "finetune", config.epochs):
             model = tune(data, config, out=out, tracker=tell)
-    document = {"run": str(out), "passes": len(model.history), "config": config.to_json(),
-                "best": {task: min(row[f"validation/{task}"] for row in model.history)
-                         for task in config.tasks}}  # fmt: skip
+    best = {task: min(row[f"validation/{task}"] for row in model.history) for task in config.tasks}
+    document = {
+        "run": str(out),
+        "passes": len(model.history),
+        "config": config.to_json(),
+        "best": best,
+    }
     if as_json:
         print_json(document)
         return
-    cells = [[task.replace("_", " "), f"{loss:.4f}"] for task, loss in document["best"].items()]
+    cells = [[task.replace("_", " "), f"{loss:.4f}"] for task, loss in best.items()]
     print_table("best validation loss, 1 is saying the mean", ["task", "loss"], cells)
     print(f"run: {out}")
 
