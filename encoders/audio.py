@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from slategym.encoders import musicnn
 from slategym.encoders.base import FloatArray, encode_present, fingerprint_of
 from slategym.encoders.catalog import Catalog, Modality
 from slategym.encoders.hub import Precision, Source, inference, library, pooled, quiet, settle
-from slategym.encoders.media import read_sound
+from slategym.encoders.media import longer_than, read_sound
 from slategym.encoders.weights import MUSICNN, WEIGHTS, ensure_weights
 
 
@@ -50,6 +51,10 @@ class Musicnn:
     def encode(self, catalog: Catalog) -> FloatArray:
         """Return the vectors of the sounds, (I, 1506)."""
         return encode_present(catalog, self, self.encode_files)
+
+    def cut(self, catalog: Catalog) -> npt.NDArray[np.bool_]:
+        """Return whose sound is longer than is heard, (I,)."""
+        return longer_than(catalog.audio, self.seconds)
 
     def encode_files(self, files: Sequence[Path]) -> FloatArray:
         """Return the vectors of B sound files, (B, 1506)."""
@@ -121,6 +126,10 @@ class TransformerAudio:
     def encode(self, catalog: Catalog) -> FloatArray:
         """Return the vectors of the sounds, (I, D)."""
         return encode_present(catalog, self, self.encode_files)
+
+    def cut(self, catalog: Catalog) -> npt.NDArray[np.bool_]:
+        """Return whose sound is longer than is heard, (I,)."""
+        return longer_than(catalog.audio, self.seconds)
 
     def encode_files(self, files: Sequence[Path]) -> FloatArray:
         """Return the vectors of B sound files, (B, D)."""

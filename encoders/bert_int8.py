@@ -232,9 +232,7 @@ def attend(triple: FloatArray, ends: IntArray, heads: int, out: FloatArray) -> N
     """
     width = triple.shape[1] // 3
     depth = width // heads
-    longest = 0
-    for text in range(len(ends) - 1):
-        longest = max(longest, ends[text + 1] - ends[text])
+    longest = np.max(ends[1:] - ends[:-1])
     # Padded to whole tiles; what the padding holds is computed, finite, and never read.
     rows, columns = -(-longest // TILE_ROWS) * TILE_ROWS, -(-longest // COLUMNS) * COLUMNS
     queries = np.zeros((rows, depth), np.float32)

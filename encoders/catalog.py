@@ -155,13 +155,13 @@ def load_catalog(
     _check_ids(item_ids, f"{path}, column {roles['item_id']!r}")
     topics = tuple(map(split_topics, texts("topics")))
     titles = texts("title")
-    worded = _wordy_columns(frame, report.unused)
+    worded = wordy_columns(frame, report.unused)
     duration, note = _read_duration(texts("duration"), roles.get("duration"), path)
     catalog = Catalog(
         name=name or path.name.split(".")[0],
         item_ids=item_ids,
         titles=tuple(title or id_ for title, id_ in zip(titles, item_ids, strict=True)),
-        text=_join_text(titles, texts("text"), topics, frame, worded),
+        text=join_text(titles, texts("text"), topics, frame, worded),
         images=_media_paths(texts("image"), roles.get("image"), path, "image", picture_problem),
         audio=_media_paths(texts("audio"), roles.get("audio"), path, "audio", sound_problem),
         topics=topics,
@@ -204,7 +204,7 @@ def _check_ids(item_ids: Sequence[str], where: str) -> None:
     )
 
 
-def _wordy_columns(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:
+def wordy_columns(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:
     """Return the columns that hold words about the items: short, shared between some, no codes."""
     found = []
     for name in names:
@@ -220,7 +220,7 @@ def _wordy_columns(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:
     return found
 
 
-def _join_text(
+def join_text(
     titles: Sequence[str],
     texts: Sequence[str],
     topics: Sequence[tuple[str, ...]],

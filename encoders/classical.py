@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from slategym.encoders.base import FloatArray, encode_present, fingerprint_of
 from slategym.encoders.catalog import Catalog, Modality
-from slategym.encoders.media import read_picture, read_sound
+from slategym.encoders.media import longer_than, read_picture, read_sound
 from slategym.encoders.musicnn import mel_power
 
 _TINY = 1e-8
@@ -163,6 +164,10 @@ class Mfcc:
     def encode(self, catalog: Catalog) -> FloatArray:
         """Return the features of the sounds, (I, 80)."""
         return encode_present(catalog, self, self.encode_files)
+
+    def cut(self, catalog: Catalog) -> npt.NDArray[np.bool_]:
+        """Return whose sound is longer than is heard, (I,)."""
+        return longer_than(catalog.audio, self.seconds)
 
     def encode_files(self, files: Sequence[Path]) -> FloatArray:
         """Return the features of B sound files, (B, 80)."""

@@ -93,7 +93,7 @@ class Source:
                 **options,
             )
 
-    def load_model(self) -> Any:  # noqa: ANN401
+    def load_model(self, **options: Any) -> Any:  # noqa: ANN401
         """Return the model in float32, ready to encode, every part that is used pretrained.
 
         Raises:
@@ -103,7 +103,13 @@ class Source:
         import torch
         from transformers import AutoModel
 
-        model, info = self.load(AutoModel, dtype=torch.float32, output_loading_info=True)
+        model, info = self.load(
+            AutoModel,
+            dtype=torch.float32,
+            output_loading_info=True,
+            use_safetensors=True,  # the other format is a pickle, which can run code
+            **options,
+        )
         # Models of two modalities read their poolers: `get_text_features` of CLAP does.
         joint = any(hasattr(model, f"get_{kind}_features") for kind in ("text", "image", "audio"))
         missing = sorted(key for key in info["missing_keys"] if joint or not _UNREAD.search(key))
@@ -118,11 +124,13 @@ class Source:
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """Turn what transformers raises into one sentence."""
+        from safetensors import SafetensorError
+
         try:
             yield
         except SlateGymError:
             raise
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(". ")
             if Path(self.path).is_dir():
                 raise DataError(

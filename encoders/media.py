@@ -1,6 +1,7 @@
 """Pictures and sounds as files: quick checks, and reading them whole."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,18 @@ def read_picture(path: Path) -> "Image":
             return picture.convert("RGB")
     except Exception as error:  # as above: any exception means damaged bytes
         raise DataError(f"the picture {path} cannot be read: it is damaged ({error}).") from None
+
+
+def longer_than(files: Sequence[Path | None], seconds: float) -> npt.NDArray[np.bool_]:
+    """Return which sounds last longer than so many seconds, (I,)."""
+    import soundfile
+
+    found = np.zeros(len(files), np.bool_)
+    for row, file in enumerate(files):
+        if file is not None:
+            info = soundfile.info(str(file))
+            found[row] = info.frames > seconds * info.samplerate
+    return found
 
 
 def read_sound(path: Path, rate: int, seconds: float) -> npt.NDArray[np.float32]:

@@ -62,6 +62,11 @@ class StaticText:
         summed = np.add.reduceat(self.table[np.concatenate(ids)], starts)
         return summed / np.maximum(np.linalg.norm(summed, axis=1, keepdims=True), _TINY)
 
+    @property
+    def model_bytes(self) -> int:
+        """Size of the table."""
+        return self.table.nbytes
+
     @cached_property
     def table(self) -> FloatArray:
         """The vectors of all tokens, (V, D); read from the cache or made."""

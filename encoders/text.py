@@ -90,16 +90,28 @@ class TransformerText:
         Raises:
             UsageError: int8 was asked for, and the model or the processor is not made for it.
         """
-        if self.precision not in ("auto", "int8"):
-            return settle(self.precision)
+        asked = self.precision in ("auto", "int8")
+        return "int8" if asked and fast_int8() and self._convertible else settle(self.precision)
+
+    @property
+    def _convertible(self) -> bool:
+        if self.source.wheel:  # it is known to be; naming it must neither fetch nor import much
+            return True
         from transformers import AutoConfig
 
         from slategym.encoders.bert_int8 import convertible
 
-        # The pinned model is known to be convertible; naming it must not fetch it.
-        if fast_int8() and (self.source.wheel or convertible(self.source.load(AutoConfig))):
-            return "int8"
-        return settle(self.precision)
+        return convertible(self.source.load(AutoConfig))
+
+    def cut(self, catalog: Catalog) -> npt.NDArray[np.bool_]:
+        """Return whose text has more tokens than are read, (I,)."""
+        found = np.zeros(len(catalog), np.bool_)
+        limit = self._limit
+        for row, text in enumerate(catalog.text):
+            if len(text) >= limit - 2:  # a token has at least one character, bar special ones
+                with quiet():
+                    found[row] = len(self.tokenizer(self.prefix + text)["input_ids"]) > limit
+        return found
 
     def encode(self, catalog: Catalog) -> FloatArray:
         """Return the vectors of the texts, (I, D)."""
@@ -107,7 +119,7 @@ class TransformerText:
 
     def encode_texts(self, texts: Sequence[str]) -> FloatArray:
         """Return the vectors of B texts, (B, D)."""
-        return self._encode(self._tokens([self.prefix + text for text in texts]))
+        return self._encode(self.tokens(texts))
 
     def encode_tokens(self, tokens: Sequence[list[int]]) -> FloatArray:
         """Return the vectors of B texts given as token ids, (B, D); special ones are added."""
@@ -133,10 +145,11 @@ class TransformerText:
         vectors[order] = np.concatenate(parts)
         return vectors
 
-    def _tokens(self, texts: list[str]) -> list[list[int]]:
-        limit = min(self.max_tokens, int(self.tokenizer.model_max_length))
+    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of texts, special ones and the prefix included, cut if too long."""
+        texts = [self.prefix + text for text in texts]
         with quiet():
-            found = self.tokenizer(texts, truncation=True, max_length=limit)["input_ids"]
+            found = self.tokenizer(texts, truncation=True, max_length=self._limit)["input_ids"]
         return [list(ids) or [self._padding] for ids in found]
 
     def _in_int8(self, tokens: list[list[int]]) -> list[FloatArray]:
@@ -170,17 +183,37 @@ class TransformerText:
         """Return the pooled vectors of one batch, (B, D)."""
         import torch
 
-        ids, mask = _pad(tokens, self._padding)
+        ids, mask = pad_tokens(tokens, self._padding)
         batch = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
         with inference(self.arithmetic):
             if hasattr(self._model, "get_text_features"):
                 vectors = pooled(self._model.get_text_features(**batch)).float()
             else:
                 hidden = self._model(**batch).last_hidden_state.float()  # (B, T, D)
-                vectors = _pool(hidden, batch["attention_mask"], self._pooling)
+                return np.asarray(self.pool_tensor(hidden, batch["attention_mask"]).numpy())
             if self.normalise:
                 vectors = torch.nn.functional.normalize(vectors, dim=1)
         return np.asarray(vectors.numpy(), np.float32)
+
+    def pool_tensor(self, hidden: Any, mask: Any) -> Any:  # noqa: ANN401
+        """Return the vectors (B, D) of token vectors (B, T, D) under a mask (B, T), as tensors."""
+        import torch
+
+        vectors = _pool(hidden, mask, self._pooling)
+        return torch.nn.functional.normalize(vectors, dim=1) if self.normalise else vectors
+
+    def pool(self, hidden: FloatArray, mask: npt.NDArray[np.int64]) -> FloatArray:
+        """Do what `pool_tensor` does to arrays."""
+        import torch
+
+        made = self.pool_tensor(torch.from_numpy(hidden), torch.from_numpy(mask))
+        return np.asarray(made.numpy(), np.float32)
+
+    @property
+    def model_bytes(self) -> int:
+        """Size of the weights that are read, in the arithmetic chosen."""
+        each = {"float32": 4, "bfloat16": 2, "int8": 1}[self.arithmetic]
+        return sum(each * weights.numel() for weights in self._model.parameters())
 
     @cached_property
     def _model(self) -> Any:  # noqa: ANN401
@@ -191,7 +224,7 @@ class TransformerText:
     def _bert(self) -> Any:  # noqa: ANN401
         from slategym.encoders.bert_int8 import convert
 
-        return convert(self.source.load_model())
+        return convert(self._model)
 
     @cached_property
     def tokenizer(self) -> Any:  # noqa: ANN401
@@ -199,6 +232,10 @@ class TransformerText:
         from transformers import AutoTokenizer
 
         return self.source.load(AutoTokenizer)
+
+    @property
+    def _limit(self) -> int:
+        return min(self.max_tokens, int(self.tokenizer.model_max_length))
 
     @property
     def _padding(self) -> int:
@@ -215,7 +252,7 @@ class TransformerText:
         return own or ("last" if _is_decoder(self.source.load(AutoConfig)) else "mean")
 
 
-def _pad(
+def pad_tokens(
     tokens: list[list[int]], padding: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return ids and mask of texts padded on the right, (B, T) each."""

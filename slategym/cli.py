@@ -14,7 +14,9 @@ import typer
 from slategym import __version__
 from slategym.cli_bench import bench, report
 from slategym.cli_build import build
+from slategym.cli_cf import cf_app
 from slategym.cli_demo import demo
+from slategym.cli_encode import cache_app, encode, models_app
 from slategym.cli_envs import envs_app
 from slategym.cli_search import finetune, search
 from slategym.cli_train import train
@@ -33,10 +35,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # typer's rich help imports a Markdown parser: 0.2 s of CPU each time
 )
-for command in (demo, build, train, bench, report, doctor, finetune, search):
+for command in (demo, build, train, bench, report, doctor, encode, finetune, search):
     app.command()(command)
+app.add_typer(cache_app, name="cache")
 app.add_typer(envs_app, name="envs")
+app.add_typer(models_app, name="models")
 app.add_typer(world_app, name="world")
+app.add_typer(cf_app, name="cf")
 
 
 def _print_version(wanted: bool) -> None:
