@@ -29,8 +29,8 @@ _FITTED = _DATA | {"scipy"}
 _SIMULATED = _FITTED | {"gymnasium", "numba"}
 _LEARNED = _SIMULATED | {"torch", "stable_baselines3", "safetensors"}
 THIRD_PARTIES = {
-    "encoders": _DATA,
-    "cf_baselines": _FITTED | {"PIL"},  # the demo's posters are drawn with Pillow
+    "encoders": _DATA | {"numba", "llvmlite"},  # compiled loops, see decision 0008
+    "cf_baselines": _FITTED | {"PIL", "numba"},  # the demo's posters are drawn with Pillow
     "envs": _SIMULATED,
     "agents": _LEARNED,
     "benchmarks": _LEARNED | {"jinja2", "matplotlib"},
