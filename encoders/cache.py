@@ -93,14 +93,14 @@ class VectorCache:
         by_shard: dict[str, list[tuple[bytes, int]]] = {}
         for key in set(wanted):
             if key in self._places:
-                shard, row, _ = self._places[key]
-                by_shard.setdefault(shard, []).append((key, row))
+                place, row, _ = self._places[key]
+                by_shard.setdefault(place, []).append((key, row))
         found: dict[bytes, FloatArray] = {}
         for name in sorted(by_shard):
             shard = _read_shard(self.shards / name)
-            for key, row in by_shard[name] if shard else ():
-                assert shard is not None
-                found[key] = shard["vectors"][row].astype(np.float32)
+            if shard is not None:
+                for key, row in by_shard[name]:
+                    found[key] = shard["vectors"][row].astype(np.float32)
         return found
 
     def was_cut(self, keys: Iterable[bytes]) -> int:

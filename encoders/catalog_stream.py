@@ -3,13 +3,21 @@
 import csv
 import gzip
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Literal, cast
 
 import pandas as pd
 
-from slategym.encoders.catalog import ITEM_COLUMNS, Catalog, join_text, split_topics, wordy_columns
+from slategym.encoders.catalog import (
+    ITEM_COLUMNS,
+    MODALITIES,
+    Catalog,
+    Modality,
+    join_text,
+    split_topics,
+    wordy_columns,
+)
 from slategym.encoders.media import picture_problem, sound_problem
 from slategym.encoders.pipeline import Problem
 from slategym.encoders.tables import UNKNOWN, ColumnReport, guess_columns, text_column
@@ -21,13 +29,17 @@ _SEPARATORS = (",", "\t", ";", "|")
 
 
 def catalog_chunks(
-    path: str | Path, columns: Mapping[str, str] | None = None, chunk: int = CHUNK
+    path: str | Path,
+    columns: Mapping[str, str] | None = None,
+    chunk: int = CHUNK,
+    modalities: Collection[Modality] = MODALITIES,
 ) -> Iterator[tuple[Catalog, list[Problem], str]]:
     """Yield catalogues of at most ``chunk`` items, what was wrong, and which columns were read.
 
     Columns are guessed from the first piece, as `load_catalog` guesses them from the whole.
     Rows whose id is empty or was seen before are left out; a picture or sound that is not there
-    or not one is left out of its item.
+    or not one is left out of its item. Files of modalities that are not asked for are not looked
+    at.
 
     Raises:
         DataError: the file is no table, has no id column, or no rows.
@@ -46,7 +58,7 @@ def catalog_chunks(
         kept = _good_rows(frame, report, seen, row, problems)
         row += len(frame)
         part = frame.iloc[kept].reset_index(drop=True)
-        catalog = _catalog(part, report, worded, path, problems)
+        catalog = _catalog(part, report, worded, path, problems, modalities)
         yield catalog, problems, report.describe()
     if report is None:
         raise DataError(f"{path} has no rows of data; it needs a header line and at least one row.")
@@ -89,12 +101,18 @@ def _catalog(
     worded: list[str],
     path: Path,
     problems: list[Problem],
+    modalities: Collection[Modality],
 ) -> Catalog:
     roles = report.columns
 
     def texts(role: str) -> list[str]:
         return text_column(frame, roles[role]) if role in roles else [""] * len(frame)
 
+    def files(role: Literal["image", "audio"]) -> tuple[Path | None, ...]:
+        wanted = role in modalities
+        return _files(texts(role), item_ids, path, role, problems) if wanted else none
+
+    none = (None,) * len(frame)
     item_ids, titles = tuple(texts("item_id")), texts("title")
     topics = tuple(map(split_topics, texts("topics")))
     return Catalog(
@@ -102,8 +120,8 @@ def _catalog(
         item_ids=item_ids,
         titles=tuple(title or id_ for title, id_ in zip(titles, item_ids, strict=True)),
         text=join_text(titles, texts("text"), topics, frame, worded),
-        images=_files(texts("image"), item_ids, path, "image", problems),
-        audio=_files(texts("audio"), item_ids, path, "audio", problems),
+        images=files("image"),
+        audio=files("audio"),
         topics=topics,
         source=str(path),
     )

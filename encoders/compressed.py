@@ -97,7 +97,8 @@ def _sample(
     Topics are taken out of the texts, since the probe asks for them.
     """
     found: dict[str, tuple[str, ...]] = {}
-    for catalog, _, _ in catalog_chunks(path, {**(columns or {}), "image": "", "audio": ""}):
+    only: tuple[Modality, ...] = ("text",)
+    for catalog, _, _ in catalog_chunks(path, columns, modalities=only):
         for text, topics in zip(catalog.text, catalog.topics, strict=True):
             text = text.replace(", ".join(topics).rstrip(". ") or "\n\n", "").strip(". ")
             whole = text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)

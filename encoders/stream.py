@@ -97,7 +97,7 @@ def encode_stream(
     seen: dict[bytes, str] = {}
     files = FileIndex(folder)
     shard = 0
-    for catalog, failed, report in catalog_chunks(path, columns, chunk):
+    for catalog, failed, report in catalog_chunks(path, columns, chunk, made):
         summary.columns = summary.columns or report
         _add_problems(summary, failed)
         if not len(catalog):
