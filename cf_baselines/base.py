@@ -35,6 +35,7 @@ SCORERS = {
     "lightgcn": "slategym.cf_baselines.lightgcn:LightGcnScorer",
     "blend": "slategym.cf_baselines.blend:BlendScorer",
     "rating-model": "slategym.cf_baselines.rating_scorer:RatingScorer",
+    "als": "slategym.cf_baselines.als:AlsScorer",
 }
 # Scores made at once, so that memory does not grow with the number of users: 64 MB of float32.
 SCORES_AT_ONCE = 16_000_000
@@ -316,8 +317,8 @@ class Scorer(ABC):
         )
         total = float(self.score_folded(self._fold(*checked), [[item]])[0, 0])
         there = checked[0][0] >= 0
-        history = (part[0][there] for part in checked)
-        return self._explain(Case(-1, *history, item), total, top)
+        liked, worth, when_liked = (part[0][there] for part in checked)
+        return self._explain(Case(-1, liked, worth, when_liked, item), total, top)
 
     def _explain(self, case: Case, total: float, top: int) -> Explanation:
         return make_explanation(case, total, self._parts(case), top)

@@ -5,17 +5,15 @@ Letters: U users, I items, V = U + I vertices, F factors, L layers, E pairs, b p
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sparse
 
 from slategym.cf_baselines.interactions import FloatArray
-from slategym.errors import UsageError
 
-if TYPE_CHECKING:
-    import torch
+# Adam's decays of the mean and of the mean square (Kingma and Ba 2015).
+_ADAM = (0.9, 0.999)
 
 
 @dataclass(frozen=True)
@@ -31,21 +29,6 @@ class GraphTraining:
     temperature: float
     negatives: int
     seed: int
-
-
-def require_torch(model: str) -> Any:  # noqa: ANN401
-    """Return torch, or say in one sentence how to get it.
-
-    Raises:
-        UsageError: torch is not installed.
-    """
-    try:
-        import torch
-    except ImportError:
-        raise UsageError(
-            f"{model} is trained with torch, which is not installed; run `pip install torch`."
-        ) from None
-    return torch
 
 
 def normalised_adjacency(
@@ -77,33 +60,37 @@ def train_vectors(
     """Return the vectors of the items in layer 0, (I, F); the same for the same seed.
 
     Users have none: theirs are zeros in layer 0, and all they are comes from what they liked.
+
     A vertex's final vector is the mean of its vectors in layers 0 to L, each layer being the
     adjacency times the one before (He et al. 2020, "LightGCN", equations 7 and 8). The loss is a
     softmax over the liked item and a sample of all items, of cosines over a temperature (Wu et
-    al. 2022, "On the effectiveness of sampled softmax loss", equation 2).
+    al. 2022, "On the effectiveness of sampled softmax loss", equation 2), its derivative written
+    by hand: the adjacency is symmetric, so the way back through the layers is the way forth. The
+    steps are Adam's (Kingma and Ba 2015, algorithm 1).
     """
-    torch = require_torch("lightgcn")
     rng = np.random.default_rng(how.seed)
     n_users, n_items = likes.shape
-    first = rng.standard_normal((n_items, how.factors)).astype(np.float32)
-    vectors = torch.nn.Parameter(torch.from_numpy(0.1 * first))
-    optimiser = torch.optim.Adam([vectors], lr=how.learning_rate)
-    nobody = torch.zeros((n_users, how.factors))
-    spread, drawn_at_once = _spreading(adjacency), min(how.negatives, n_items)
-    users, items = (part.astype(np.int64) for part in likes.nonzero())
-    for chosen in _batches(len(users), how, rng):
+    vectors = 0.1 * rng.standard_normal((n_items, how.factors)).astype(np.float32)
+    mean, square = np.zeros_like(vectors), np.zeros_like(vectors)
+    users, items = likes.nonzero()
+    drawn_at_once = min(how.negatives, n_items)
+    for step, chosen in enumerate(_batches(len(users), how, rng), start=1):
         drawn = rng.integers(0, n_items, drawn_at_once)
-        batch = tuple(
-            torch.from_numpy(rows)
-            for rows in (users[chosen], n_users + items[chosen], n_users + drawn)
-        )
-        final = layer_mean(torch.cat([nobody, vectors]), spread, how.layers)
-        loss = _loss(final, batch, how.temperature)
-        loss = loss + how.penalty * vectors.square().sum() / n_items
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-    return np.asarray(vectors.detach().numpy(), dtype=np.float32)
+        rows = (users[chosen], n_users + items[chosen], n_users + drawn)
+        final = layer_mean(_with_users(vectors, n_users), adjacency, how.layers)
+        slope = softmax_loss(final, rows, how.temperature)[1]
+        slope = layer_mean(slope, adjacency, how.layers)[n_users:]
+        slope += np.float32(2 * how.penalty / n_items) * vectors
+        mean += np.float32(1 - _ADAM[0]) * (slope - mean)
+        square += np.float32(1 - _ADAM[1]) * (slope * slope - square)
+        size = how.learning_rate * (1 - _ADAM[1] ** step) ** 0.5 / (1 - _ADAM[0] ** step)
+        vectors -= np.float32(size) * mean / (np.sqrt(square) + np.float32(1e-8))
+    return vectors
+
+
+def _with_users(vectors: FloatArray, n_users: int) -> FloatArray:
+    """Return layer 0 of all vertices, (V, F): zeros for users, then the items' vectors."""
+    return np.concatenate([np.zeros((n_users, vectors.shape[1]), np.float32), vectors])
 
 
 def _batches(
@@ -118,51 +105,49 @@ def _batches(
             left -= 1
 
 
-def _spreading(adjacency: sparse.csr_matrix) -> Any:  # noqa: ANN401
-    """Return a function that multiplies by the adjacency and knows its own derivative."""
-    import torch
-
-    class Spread(torch.autograd.Function):
-        """A is symmetric, so the derivative of A x is one more A g: no transpose is made.
-
-        The product is scipy's: torch calls its sparse tables unfinished, and warns.
-        """
-
-        @staticmethod
-        def forward(ctx: Any, x: "torch.Tensor") -> "torch.Tensor":  # noqa: ANN401, ARG004
-            return torch.from_numpy(adjacency @ x.numpy())
-
-        @staticmethod
-        def backward(ctx: Any, g: "torch.Tensor") -> "torch.Tensor":  # noqa: ANN401, ARG004
-            return torch.from_numpy(adjacency @ g.contiguous().numpy())
-
-    return Spread.apply
-
-
-def layer_mean(vectors: Any, spread: Any, layers: int) -> Any:  # noqa: ANN401
-    """Return the mean of layers 0 to L, of the type and shape of ``vectors``, (V, F)."""
-    layer, total = vectors, vectors
+def layer_mean(layer: FloatArray, adjacency: sparse.csr_matrix, layers: int) -> FloatArray:
+    """Return the mean of layers 0 to L, (V, F), given layer 0."""
+    total = layer.copy()
     for _ in range(layers):
-        layer = spread(layer)
-        total = total + layer
-    return total / (layers + 1)
+        layer = adjacency @ layer
+        total += layer
+    return np.asarray(total / np.float32(layers + 1), dtype=np.float32)
 
 
-def _loss(
-    final: "torch.Tensor",
-    batch: tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"],
-    temperature: float,
-) -> "torch.Tensor":
-    """Return the sampled softmax loss of pairs (b,) with negatives they share."""
-    import torch
+def softmax_loss(
+    final: FloatArray, rows: tuple[npt.NDArray[np.intp], ...], temperature: float
+) -> tuple[float, FloatArray]:
+    """Return the sampled softmax loss of pairs and its derivative by the vectors, (V, F).
 
-    # index_select, not [rows]: its derivative adds up in one order whatever the threads.
-    users, liked, others = (
-        torch.nn.functional.normalize(torch.index_select(final, 0, rows), dim=1) for rows in batch
-    )
-    right = (users * liked).sum(1) / temperature  # (b,)
-    wrong = users @ others.T / temperature  # (b, negatives)
-    return (torch.logsumexp(torch.cat([right[:, None], wrong], 1), 1) - right).mean()
+    Args:
+        final: (V, F) vectors of the vertices.
+        rows: Vertices of the users (b,), of what each liked (b,) and of the negatives (n,).
+        temperature: Cosines are divided by it.
+    """
+    (user, liked, other), lengths = zip(*(_direction(final[row]) for row in rows), strict=True)
+    right = (user * liked).sum(axis=1) / temperature  # (b,)
+    wrong = user @ other.T / np.float32(temperature)  # (b, n)
+    top = np.maximum(right, wrong.max(axis=1))
+    wrong = np.exp(wrong - top[:, None])
+    lead = np.exp(right - top)
+    total = lead + wrong.sum(axis=1)
+    loss = float((top + np.log(total) - right).mean())
+    scale = np.float32(1 / (temperature * len(right)))
+    wrong *= (scale / total)[:, None]
+    pull = (scale * (lead / total - 1))[:, None]  # (b, 1)
+    slopes = (wrong @ other + pull * liked, pull * user, wrong.T @ user)
+    out = np.zeros_like(final)
+    for row, unit, slope, length in zip(rows, (user, liked, other), slopes, lengths, strict=True):
+        along = (slope - unit * (unit * slope).sum(axis=1, keepdims=True)) / length
+        places = (np.ones(len(row), np.float32), (row, np.arange(len(row))))
+        out += sparse.csr_matrix(places, (len(final), len(row))) @ along
+    return loss, out
+
+
+def _direction(vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return vectors (N, F) of length 1, and their lengths (N, 1)."""
+    length = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
+    return vectors / length, length
 
 
 def content_graph(content: FloatArray, neighbours: int) -> sparse.csr_matrix:

@@ -70,7 +70,7 @@ def _add_up(
 
 
 @numba.njit(cache=True)
-def nearest_rows(  # noqa: C901 (a compiled loop)
+def nearest_rows(
     indptr: Ints,
     indices: Ints,
     data: FloatArray,
@@ -204,9 +204,7 @@ def spread(
 
 
 @numba.njit(cache=True)
-def vote(  # noqa: C901 (a compiled loop)
-    likeness: FloatArray, values: FloatArray, count: int, k: int, least: int
-) -> float:
+def vote(likeness: FloatArray, values: FloatArray, count: int, k: int, least: int) -> float:
     """Return the mean of ``count`` values weighted by likeness above 0, of the k most alike.
 
     Of equal likeness the earlier count. 0 if there are less than ``least``.
@@ -312,7 +310,7 @@ def user_votes(
 
 
 @numba.njit(cache=True)
-def slim_columns(  # noqa: C901 (a compiled loop)
+def slim_columns(
     gram: FloatArray, l1: float, l2: float, rounds: int, tolerance: float, first: int, last: int
 ) -> FloatArray:
     """Return columns of SLIM's table by coordinate descent on the Gram matrix, (last - first, I).
