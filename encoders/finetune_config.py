@@ -20,7 +20,7 @@ class FinetuneConfig:
     """Weight of T1; 0 leaves the task out."""
     item_features: float = 1.0
     """Weight of T2."""
-    recommendation_features: float = 1.0
+    recommendation_features: float = 0.1
     """Weight of T3."""
     balance: Literal["fixed", "uncertainty"] = "fixed"
     """Weights as given, or times learned precisions (Kendall, Gal and Cipolla 2018, eq. 7)."""
@@ -30,15 +30,15 @@ class FinetuneConfig:
     """Hidden units of the shared trunk."""
     nested: tuple[int, ...] = ()
     """Further widths at which the sides must work when cut (Kusupati et al. 2022)."""
-    learning_rate: float = 1e-2
+    learning_rate: float = 3e-3
     """Adam's step for sides, trunk and heads."""
     encoder_learning_rate: float = 2e-4
     """Adam's step for the encoder's parameters."""
     weight_decay: float = 2e-2
     """Decoupled decay of weights (Loshchilov and Hutter 2019)."""
-    own_decay: float = 0.5
+    own_decay: float = 5.0
     """The same for vectors that belong to one user or item only."""
-    dropout: float = 0.1
+    dropout: float = 0.2
     """Share of content numbers set to 0 in training, in [0, 1)."""
     item_dropout: float = 0.5
     """Share of rows whose item is treated as cold in training, in [0, 1)."""
@@ -50,7 +50,7 @@ class FinetuneConfig:
     """Tokens read of a text where the encoder is trained."""
     rank: int = 8
     """Rank of the low-rank updates."""
-    epochs: int = 30
+    epochs: int = 40
     """Passes at most."""
     patience: int = 3
     """Passes without a lower validation loss before training stops."""

@@ -73,7 +73,7 @@ class Source:
             return None
         from transformers.utils import cached_file
 
-        with quiet(), self._explained():
+        with quiet(), self._offline(), self._explained():
             config = cached_file(
                 self.path,
                 "config.json",
@@ -84,11 +84,12 @@ class Source:
 
     def load(self, loader: Any, **options: Any) -> Any:  # noqa: ANN401
         """Return ``loader.from_pretrained`` of this source; code from the hub is never run."""
-        with quiet(), self._explained():
+        commit = self.commit
+        with quiet(), self._offline(), self._explained():
             return loader.from_pretrained(
                 self.path,
-                revision=self.commit or "main",
-                local_files_only=self.local_files_only or self.commit is None,
+                revision=commit or "main",
+                local_files_only=self.local_files_only or commit is None,
                 trust_remote_code=False,
                 **options,
             )
@@ -120,6 +121,21 @@ class Source:
                 "be pretrained as a whole; take a checkpoint of exactly this architecture."
             )
         return model.eval().requires_grad_(False)
+
+    @contextmanager
+    def _offline(self) -> Iterator[None]:
+        """Keep the hub's library from the network where ``local_files_only`` or a folder asks it.
+
+        Even then it would fetch a list of programs that call it, to put into its headers.
+        """
+        from huggingface_hub import constants
+
+        before = constants.HF_HUB_OFFLINE
+        constants.HF_HUB_OFFLINE = before or self.local_files_only or Path(self.path).is_dir()
+        try:
+            yield
+        finally:
+            constants.HF_HUB_OFFLINE = before
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
