@@ -31,9 +31,10 @@ def ndcg(scores: FloatArray, liked: npt.NDArray[np.bool_], k: int = 10) -> Float
     some = liked.any(axis=1)
     scores, liked = scores[some], liked[some]
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    top = np.take_along_axis(liked, order, axis=1)
     gains = 1 / np.log2(np.arange(k) + 2)
     ideal = np.cumsum(gains)[np.minimum(liked.sum(axis=1), k) - 1]
-    return np.asarray((np.take_along_axis(liked, order, axis=1) * gains).sum(axis=1) / ideal)
+    return np.asarray((top * gains[: top.shape[1]]).sum(axis=1) / ideal)
 
 
 def cold_items(log: Interactions) -> tuple[IntArray, IntArray]:

@@ -6,7 +6,8 @@ MovieLens 100K. The 269 cold items of `slategym.benchmarks.encode_cold` lose all
 the rest, for each seed, an eighth of the eligible items are pseudo-cold for validation; of the
 other ratings a tenth is test, a tenth validation. Every arm, the frozen model too, gets the same
 readout: rating = biases plus a ridge on its scores, fitted on validation ratings; ranking = a sum
-of its scores whose weights are chosen on the pseudo-cold items.
+of its scores whose weights are chosen on the pseudo-cold items. The score of the frozen model, the
+likeness of an item to the user's history, is among the scores of every arm.
 
 Letters: U users, C items, S scores.
 """
@@ -109,6 +110,15 @@ def frozen_scores(case: Case) -> Scores:
     return scores
 
 
+def _beside(first: Scores, second: Scores) -> Scores:
+    """Return the scores of two models as columns."""
+
+    def scores(users: IntArray, items: IntArray) -> npt.NDArray[np.float32]:
+        return np.concatenate([first(users, items), second(users, items)], axis=1)
+
+    return scores
+
+
 def measure(case: Case, scores: Scores) -> dict[str, float]:
     """Return the errors and rankings of an arm, on validation and on test."""
     held = case.data.validation
@@ -159,10 +169,10 @@ def run(
     for seed in seeds:
         case = make_case(movies.interactions, vectors, seed)
         for arm in arms:
-            if arm == "frozen":
-                scores = frozen_scores(case)
-            else:
-                scores = finetune(case.data, replace(config, seed=seed, **ALONE[arm])).scores  # type: ignore[arg-type]
+            scores = frozen_scores(case)
+            if arm != "frozen":
+                chosen = replace(config, seed=seed, **ALONE[arm])  # type: ignore[arg-type]
+                scores = _beside(scores, finetune(case.data, chosen).scores)
             found[arm].append(measure(case, scores))
             said = ", ".join(f"{name} {value:.4f}" for name, value in found[arm][-1].items())
             sys.stdout.write(f"seed {seed}, {arm}: {said}\n")

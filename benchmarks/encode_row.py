@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from slategym.encoders.base import Encoder
 from slategym.encoders.catalog import Catalog, Modality
 from slategym.encoders.pipeline import encode_catalog
 
@@ -30,9 +31,9 @@ class Row:
     note: str = ""
 
 
-def encoded(catalog: Catalog, modality: Modality, name: str) -> npt.NDArray[np.float32]:
+def encoded(catalog: Catalog, modality: Modality, name: str | Encoder) -> npt.NDArray[np.float32]:
     """Return the vectors of one modality by one encoder, (I, D), from the cache where they are."""
-    others: dict[str, str] = {"text": "", "image": "", "audio": "", modality: name}
+    others: dict[str, str | Encoder] = {"text": "", "image": "", "audio": "", modality: name}
     return encode_catalog(catalog, encoders=others).vectors[modality]
 
 
