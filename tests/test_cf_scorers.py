@@ -32,7 +32,7 @@ def checkerboard(hold_out: bool = True) -> tuple[Interactions, np.ndarray]:
     return log, hidden
 
 
-@pytest.fixture(params=sorted(SCORERS), scope="module")
+@pytest.fixture(params=["popularity", "item-knn", "ease", "rating-model"], scope="module")
 def scorer(request: pytest.FixtureRequest) -> Scorer:
     return make_scorer(request.param).fit(checkerboard()[0])
 
@@ -119,7 +119,7 @@ def test_a_second_fit_gives_the_same_scores(scorer: Scorer) -> None:
     )
 
 
-@pytest.mark.parametrize("name", sorted(SCORERS))
+@pytest.mark.parametrize("name", ["popularity", "item-knn", "ease", "rating-model"])
 def test_only_the_rows_given_are_learned_from(name: str) -> None:
     log, _ = checkerboard()
     rows = np.flatnonzero(log.items < 20)
@@ -128,7 +128,7 @@ def test_only_the_rows_given_are_learned_from(name: str) -> None:
     assert np.array_equal(out, alone)
 
 
-@pytest.mark.parametrize("name", sorted(SCORERS))
+@pytest.mark.parametrize("name", ["popularity", "item-knn", "ease", "rating-model"])
 def test_an_implicit_log_is_fine(name: str) -> None:
     users, items = np.nonzero(np.add.outer(np.arange(USERS), np.arange(ITEMS)) % 2 == 0)
     keep = np.arange(len(users)) % 4 > 0
