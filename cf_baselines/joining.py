@@ -41,7 +41,7 @@ def join_logs(first: Interactions, second: Interactions) -> Interactions:
         DataError: one log is implicit and the other is not.
     """
     if first.implicit != second.implicit and len(second):
-        kinds = ["values", "no values"]
+        kinds = ["values", "no values (it is implicit)"]
         raise DataError(
             f"{second.name} has {kinds[second.implicit]}, {first.name} has "
             f"{kinds[first.implicit]}; a log can only be joined with one of its kind."
