@@ -110,12 +110,13 @@ def main() -> None:
             pd.DataFrame(stored[part], columns=["user", "item", "value"])
             for part in ("rated", "asked")
         ]
-    found: dict[str, float] = {}
-    for make in (
+    makers: list[Callable[[], dict[str, Callable[[], Any]]]] = [
         lambda: implicit_models(likes),
         lambda: lenskit_models(likes),
         lambda: surprise_models(*frames),
-    ):
+    ]
+    found: dict[str, float] = {}
+    for make in makers:
         try:
             models = make()
         except ModuleNotFoundError:  # this Python has only some of them
