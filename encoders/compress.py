@@ -214,8 +214,11 @@ def cosine_to(vectors: FloatArray, full: FloatArray, *, mapped: bool) -> float:
     """
     if mapped:
         x, y = vectors[::2].astype(np.float64), full[::2]
+        middle, goal = x.mean(axis=0), y.mean(axis=0)
+        x = x - middle
         ridge = 1e-3 * float((x**2).sum()) / x.shape[1] * np.eye(x.shape[1])
-        vectors = (vectors[1::2] @ np.linalg.solve(x.T @ x + ridge, x.T @ y)).astype(np.float32)
+        weights = np.linalg.solve(x.T @ x + ridge, x.T @ (y - goal))
+        vectors = ((vectors[1::2] - middle) @ weights + goal).astype(np.float32)
         full = full[1::2]
     return float((_unit(vectors) * _unit(full)).sum(axis=1).mean())
 

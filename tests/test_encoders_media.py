@@ -186,7 +186,7 @@ def test_musicnn_hears_a_struck_string_as_a_string_and_not_as_a_voice(tmp_path: 
     encoder = make_encoder("musicnn")
     mel = patches(read_sound(tmp_path / "string.wav", 16000, 30.0))
     with torch.inference_mode():
-        network = encoder.network
+        network = encoder._network
         odds = network.logits(network(torch.from_numpy(mel))).mean(dim=0).numpy()
     tags = dict(zip(TAGS, odds.tolist(), strict=True))
     strings = max(tags[name] for name in ("guitar", "harp", "sitar", "harpsichord", "strings"))
