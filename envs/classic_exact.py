@@ -89,7 +89,7 @@ def weights_of(
         scores: (B, C).
     """
     nothing = np.full((1, len(scores)), constants.no_click_mass)
-    weights = np.concatenate([scores.T, nothing])
+    weights = np.ascontiguousarray(np.concatenate([scores.T, nothing]))
     weigh(
         weights, CHOICE_MODELS.index(constants.choice_model), constants.min_normalizer,
         constants.attention_prob, constants.score_scaling,
