@@ -170,7 +170,7 @@ class Kept:
         shards: Files.
         vectors: Rows in them; a content encoded by two processes at once counts twice.
         bytes: Size on disk.
-        used: Seconds since the epoch when a shard was last added.
+        added: Seconds since the epoch when a shard was last added.
         damaged: Names of shards that are not what they were.
     """
 
@@ -178,7 +178,7 @@ class Kept:
     shards: int
     vectors: int
     bytes: int
-    used: float
+    added: float
     damaged: tuple[str, ...] = ()
 
 
@@ -216,7 +216,7 @@ def _rows(path: Path) -> int:
 
 
 def prune(folder: Path, *, older_than_days: float, fingerprint: str | None = None) -> list[Kept]:
-    """Remove what is kept of encoders not used for so many days; return what was removed.
+    """Remove what is kept of encoders nothing was added to for so many days; return it.
 
     Args:
         folder: The cache.
@@ -230,7 +230,7 @@ def prune(folder: Path, *, older_than_days: float, fingerprint: str | None = Non
     gone = [
         each
         for each in kept(folder)
-        if each.used <= limit and each.fingerprint.startswith(fingerprint or "")
+        if each.added <= limit and each.fingerprint.startswith(fingerprint or "")
     ]
     for each in gone:
         shutil.rmtree(folder / each.fingerprint, ignore_errors=True)

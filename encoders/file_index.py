@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,39 +29,39 @@ class FileIndex:
 
     folder: Path
 
+    def known(self, paths: Iterable[Path]) -> dict[Path, str]:
+        """Return the sha256 of those files that are remembered and have not changed, in one look.
+
+        Opening the index costs more than a question does, so many are asked at once.
+        """
+        found = {}
+        with self._open() as index:
+            for path in paths:
+                row = self._row(index, _name(path))
+                try:
+                    stat = path.stat()
+                except OSError:  # who wants its hash will be told
+                    continue
+                if row and row[:2] == (stat.st_size, stat.st_mtime_ns):
+                    found[path] = str(row[2])
+        return found
+
     def hash(self, path: Path) -> str:
         """Return the sha256 of a file, remembered or computed; 64 hex digits.
 
         Raises:
             OSError: the file cannot be read.
         """
-        return self.hashes([path])[0]
-
-    def hashes(self, paths: list[Path]) -> list[str]:
-        """Return the sha256 of files, remembered or computed.
-
-        Raises:
-            OSError: a file cannot be read.
-        """
-        names = [os.path.abspath(path) for path in paths]  # noqa: PTH100 - links stay links
-        with self._open() as index:
-            known = {name: self._row(index, name) for name in names}
-        found, new = [], []
-        for name in names:
-            stat = os.stat(name)  # noqa: PTH116
-            row = known[name]
-            if row and row[:2] == (stat.st_size, stat.st_mtime_ns):
-                found.append(str(row[2]))
-                continue
-            begin = time.time_ns()
-            digest = file_hash(Path(name))
-            found.append(digest)
-            if stat.st_mtime_ns < begin - _SETTLED_NS:
-                new.append((name, stat.st_size, stat.st_mtime_ns, digest))
-        if new:
+        found = self.known([path]).get(path)
+        if found is not None:
+            return found
+        stat, begin = path.stat(), time.time_ns()
+        digest = file_hash(path)
+        if stat.st_mtime_ns < begin - _SETTLED_NS:
+            row = (_name(path), stat.st_size, stat.st_mtime_ns, digest)
             with self._open() as index, index:
-                index.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", new)
-        return found
+                index.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", row)
+        return digest
 
     def stale(self) -> list[str]:
         """Return the files whose bytes changed though size and time did not; forget them."""
@@ -112,6 +112,11 @@ class FileIndex:
             index.close()
             raise
         return index
+
+
+def _name(path: Path) -> str:
+    """Return what a file is remembered by."""
+    return os.path.abspath(path)  # noqa: PTH100 - links stay links
 
 
 def _lies(name: str, size: int, changed: int, digest: str) -> bool:

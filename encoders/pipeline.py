@@ -1,6 +1,6 @@
 """From a catalogue to the vectors of its items, encoding only what was not encoded before."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,13 +97,35 @@ def chosen_encoders(
     catalog: Catalog, given: Mapping[str, str | Encoder]
 ) -> dict[Modality, Encoder]:
     """Return the encoder of each modality that is there and was not left out."""
+    there = [modality for modality in MODALITIES if catalog.has(modality).any()]
+    found = make_encoders(given, there)
+    if not found:
+        raise DataError(
+            f"catalogue {catalog.name!r} has nothing to encode: no item has a text, picture or "
+            "sound that an encoder was chosen for."
+        )
+    return found
+
+
+def make_encoders(
+    given: Mapping[str, str | Encoder], modalities: Sequence[Modality] = MODALITIES
+) -> dict[Modality, Encoder]:
+    """Return the encoder of each of these modalities that was not left out.
+
+    Args:
+        given: As for `encode_catalog`.
+        modalities: Those wanted.
+
+    Raises:
+        UsageError: an unknown modality or encoder, or an encoder of another modality.
+    """
     for name in given:
         if name not in MODALITIES:
             raise unknown_name("modality", name, MODALITIES)
     found: dict[Modality, Encoder] = {}
-    for modality in MODALITIES:
+    for modality in modalities:
         choice = given.get(modality, DEFAULT_ENCODERS[modality])
-        if not catalog.has(modality).any() or choice == "":
+        if choice == "":
             continue
         encoder = make_encoder(choice, modality=modality) if isinstance(choice, str) else choice
         if encoder.modality != modality:
@@ -112,11 +134,6 @@ def chosen_encoders(
                 f"give one for {modality}."
             )
         found[modality] = encoder
-    if not found:
-        raise DataError(
-            f"catalogue {catalog.name!r} has nothing to encode: no item has a text, picture or "
-            "sound that an encoder was chosen for."
-        )
     return found
 
 
@@ -173,8 +190,13 @@ def safe_keys(
     catalog: Catalog, modality: Modality, files: FileIndex, problems: list[Problem] | None
 ) -> list[bytes]:
     """Return the content key of each item, (I,); one that cannot be read is a problem and none."""
+    contents = catalog.content(modality)
+    known = files.known(content for content in contents if isinstance(content, Path))
     keys = []
-    for item_id, content in zip(catalog.item_ids, catalog.content(modality), strict=True):
+    for item_id, content in zip(catalog.item_ids, contents, strict=True):
+        if isinstance(content, Path) and content in known:
+            keys.append(bytes.fromhex(known[content]))
+            continue
         try:
             keys.append(content_key(content, files))
         except DataError as error:

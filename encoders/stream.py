@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slategym.encoders.base import Encoder, FloatArray, make_encoder
+from slategym.encoders.base import Encoder, FloatArray
 from slategym.encoders.cache import VectorCache
 from slategym.encoders.catalog import MODALITIES, Catalog, Modality
 from slategym.encoders.catalog_stream import CHUNK, catalog_chunks
 from slategym.encoders.file_index import FileIndex
 from slategym.encoders.pipeline import (
-    DEFAULT_ENCODERS,
     ItemVectors,
     Problem,
     encode_modality,
+    make_encoders,
     safe_keys,
 )
-from slategym.errors import DataError, UsageError, unknown_name
-from slategym.files import cache_dir, read_json, write_atomic, write_json
+from slategym.errors import DataError, UsageError
+from slategym.files import atomic_folder, cache_dir, read_json, write_atomic, write_json
 from slategym.progress import Progress, Silent
 
 MANIFEST = "encoded.json"
@@ -75,7 +75,7 @@ def encode_stream(
 
     Args:
         path: CSV, TSV or Parquet, as for `load_catalog`.
-        out: Folder for the shards; what an earlier run wrote there is replaced.
+        out: Folder for the shards; what an earlier run wrote there is replaced when all is written.
         encoders: As for `encode_catalog`.
         columns: Role to column, as for `load_catalog`.
         cache: Folder of kept vectors; the default is in slategym's cache folder.
@@ -83,15 +83,31 @@ def encode_stream(
         chunk: Items held at once.
 
     Raises:
-        DataError: the file is no table, has no usable row, or nothing to encode.
+        DataError: the file is no table, has no usable row, or nothing to encode; or ``out`` holds
+            something else.
         UsageError: an unknown role, modality or encoder.
     """
-    made = _encoders(encoders or {})
+    made = make_encoders(encoders or {})
+    if not made:
+        raise UsageError("every modality was left out: name an encoder for at least one.")
+    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).exists():
+        raise DataError(f"{out} holds files and is not a folder of vectors; name a new one.")
     folder = cache if cache is not None else cache_dir() / "encodings"
+    with atomic_folder(out) as target:
+        return _encode_all(path, target, made, folder, columns, progress or Silent(), chunk)
+
+
+def _encode_all(
+    path: str | Path,
+    out: Path,
+    made: Mapping[Modality, Encoder],
+    folder: Path,
+    columns: Mapping[str, str] | None,
+    progress: Progress,
+    chunk: int,
+) -> Summary:
+    """Write shards, ids and manifest to a new folder; see `encode_stream`."""
     caches = {modality: VectorCache(folder, enc.fingerprint) for modality, enc in made.items()}
-    out.mkdir(parents=True, exist_ok=True)
-    for old in (*out.glob("vectors-*.safetensors"), out / MANIFEST):
-        old.unlink(missing_ok=True)
     summary = Summary(fingerprints={m: enc.fingerprint for m, enc in made.items()})
     ids: list[str] = []
     seen: dict[bytes, str] = {}
@@ -104,7 +120,7 @@ def encode_stream(
             continue
         keys = _keys(catalog, made, files, summary)
         _count_same(summary, catalog, keys, seen)
-        arrays = _encode_chunk(catalog, made, caches, keys, summary, progress or Silent())
+        arrays = _encode_chunk(catalog, made, caches, keys, summary, progress)
         _write_shard(out / f"vectors-{shard:05d}.safetensors", arrays)
         shard += 1
         ids += catalog.item_ids
@@ -147,23 +163,6 @@ def open_encoded(folder: Path) -> tuple[tuple[str, ...], ItemVectors]:
 def _wide(vectors: FloatArray, width: int) -> FloatArray:
     """Return vectors (n, D), or zeros where a shard has no item with the modality."""
     return vectors if vectors.shape[1] else np.zeros((len(vectors), width), np.float32)
-
-
-def _encoders(given: Mapping[str, str | Encoder]) -> dict[Modality, Encoder]:
-    for name in given:
-        if name not in MODALITIES:
-            raise unknown_name("modality", name, MODALITIES)
-    made: dict[Modality, Encoder] = {}
-    for modality in MODALITIES:
-        choice = given.get(modality, DEFAULT_ENCODERS[modality])
-        if choice == "":
-            continue
-        made[modality] = (
-            make_encoder(choice, modality=modality) if isinstance(choice, str) else choice
-        )
-    if not made:
-        raise UsageError("every modality was left out: name an encoder for at least one.")
-    return made
 
 
 def _keys(

@@ -165,7 +165,7 @@ def cache_ls(cache: CacheOption = None, as_json: JsonOption = False) -> None:
             f"{each.vectors:,}",
             f"{each.shards:,}",
             f"{each.bytes / 1e6:,.1f}",
-            f"{(time.time() - each.used) / 86_400:.1f}",
+            f"{(time.time() - each.added) / 86_400:.1f}",
         )
         for each in found
     ]
@@ -205,7 +205,7 @@ def cache_prune(
     cache: CacheOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove vectors of encoders not used for some time, and forget files that are gone."""
+    """Remove vectors of encoders that nothing was added to for some time; forget missing files."""
     from slategym.encoders.cache import prune
     from slategym.encoders.file_index import FileIndex
 
