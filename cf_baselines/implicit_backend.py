@@ -1,4 +1,4 @@
-"""ALS and BPR by the package ``implicit``, for those who have it installed."""
+"""ALS by the package ``implicit``, for those who have it installed."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,6 @@ def load_implicit() -> Any:  # noqa: ANN401
     """
     try:
         import implicit.als
-        import implicit.bpr
     except ImportError:
         raise UsageError(
             "backend='implicit' needs the package implicit, which is not installed: "

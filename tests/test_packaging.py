@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -54,9 +55,11 @@ def test_the_version_is_said_once() -> None:
 
 def test_every_imported_distribution_is_declared() -> None:
     """A dependency that another package happens to bring is one release away from missing."""
-    known_as = {"pillow": "PIL", "pyyaml": "yaml", "stable-baselines3": "stable_baselines3"}
-    declared = {re.split(r"[<>=!~ \[;]", name)[0] for name in PROJECT["project"]["dependencies"]}
-    modules = {known_as.get(name, name) for name in declared} | {"slategym"}
+    known_as = {"pillow": "PIL", "pyyaml": "yaml"}
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    listed = [*PROJECT["project"]["dependencies"], *chain.from_iterable(extras)]
+    declared = {re.split(r"[<>=!~ \[;]", name)[0] for name in listed}
+    modules = {known_as.get(name, name.replace("-", "_")) for name in declared} | {"slategym"}
     used = set()
     for folder in folders_with_sources().values():
         for path in (ROOT / folder).glob("*.py"):
