@@ -1,0 +1,134 @@
+"""What the on-policy slate agents share: batched bookkeeping around an untouched ``train()``."""
+
+from typing import Any, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from numpy.typing import NDArray
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+
+from slategym.agents.aux_buffers import AuxRolloutBuffer
+from slategym.agents.checkpoint import (
+    Arrays,
+    load_module,
+    load_optimizer,
+    module_arrays,
+    optimizer_arrays,
+)
+from slategym.agents.sb3_env import SB3VecEnv
+from slategym.agents.slate_policy import SlatePolicy
+
+
+class SlateOnPolicy(OnPolicyAlgorithm):
+    """Stands before `PPO` or `A2C` in a subclass and gives them what batched slate worlds need.
+
+    The buffer carries auxiliary targets, rows cut by the horizon are bootstrapped in one forward
+    pass, and episode statistics cost Python work only for rows that finished. Neither ``train()``
+    nor the rollout loop is touched.
+    """
+
+    policy: SlatePolicy
+    rollout_buffer: AuxRolloutBuffer
+
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        self.rollout_buffer.source = self.env
+        self.rollout_buffer.reader = self.policy
+        self.policy.targets = self.rollout_buffer
+
+    def _update_info_buffer(
+        self, infos: list[dict[str, Any]], dones: NDArray[np.bool_] | None = None
+    ) -> None:
+        """Take in finished episodes, and bootstrap those that the horizon cut short."""
+        rows = np.flatnonzero(dones) if dones is not None else np.arange(len(infos))
+        finished = [infos[row] for row in rows.tolist()]
+        self.ep_info_buffer.extend(info["episode"] for info in finished if "episode" in info)
+        cut = [row for row in rows.tolist() if infos[row].get("TimeLimit.truncated", False)]
+        if cut:
+            self.rollout_buffer.bootstrap = self._bootstrap(infos, cut)
+
+    def _bootstrap(self, infos: list[dict[str, Any]], cut: list[int]) -> NDArray[np.float32]:
+        """Return what the cut rows would still have earned ``(B,)``, in one forward pass."""
+        last = [infos[row]["terminal_observation"] for row in cut]
+        batch = {key: np.stack([one[key] for one in last]) for key in last[0]}
+        observation, _ = self.policy.obs_to_tensor(batch)
+        with torch.no_grad():
+            values = self.policy.predict_values(observation).flatten().cpu().numpy()
+        bonus = np.zeros(len(infos), np.float32)
+        bonus[cut] = self.gamma * values
+        for row in cut:
+            # Done here; else the rollout loop would do it again, one forward pass per row.
+            infos[row]["TimeLimit.truncated"] = False
+        return bonus
+
+    def begin(self, total_timesteps: int) -> None:
+        """Get ready for `iterate`, as ``learn`` does before its loop."""
+        self._total_timesteps, self._callback = self._setup_learn(total_timesteps)
+
+    def iterate(self) -> None:
+        """Collect one rollout and learn from it; ``learn`` is a loop of this."""
+        self.collect_rollouts(
+            self.env, self._callback, self.rollout_buffer, n_rollout_steps=self.n_steps
+        )
+        self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
+        self.train()
+
+    def get_state(self) -> tuple[Arrays, dict[str, Any]]:
+        """Return arrays and facts that `set_state` continues from, between two iterations.
+
+        Together with seeded generators the continuation is exact to the last bit.
+        """
+        arrays = module_arrays(self.policy, "policy.") | optimizer_arrays(self.policy.optimizer)
+        arrays |= {f"env.{name}": array for name, array in self._adapter().get_state().items()}
+        arrays |= {f"last_obs.{name}": np.array(array) for name, array in self._last_obs.items()}
+        arrays["episode_starts"] = np.array(self._last_episode_starts)
+        return arrays, {"num_timesteps": self.num_timesteps, "n_updates": self._n_updates}
+
+    def set_state(self, arrays: Arrays, facts: dict[str, Any]) -> None:
+        """Continue from `get_state`; call after `begin`."""
+        load_module(self.policy, arrays, "policy.")
+        load_optimizer(self.policy.optimizer, arrays)
+        self._adapter().set_state(_under(arrays, "env."))
+        self._last_obs = _under(arrays, "last_obs.")
+        self._last_episode_starts = arrays["episode_starts"]
+        self.num_timesteps, self._n_updates = facts["num_timesteps"], facts["n_updates"]
+
+    def _adapter(self) -> SB3VecEnv:
+        return cast("SB3VecEnv", self.env)
+
+    def gradient_norms(self, rows: int = 2048) -> dict[str, float]:
+        """Return each task's gradient norm on what all tasks share, the trunk and item network.
+
+        Measured on the first rows of the rollout held, without weights, clipping or a step.
+
+        Args:
+            rows: transitions to measure on.
+        """
+        policy, buffer = self.policy, self.rollout_buffer
+        count = min(rows, buffer.buffer_size * buffer.n_envs)
+        batch = buffer._get_samples(np.arange(count))  # noqa: SLF001
+        actions = batch.actions.long().reshape(count, -1)
+        core = policy.core(batch.observations, buffer.inputs)
+        log_prob = policy.slate.proba_distribution(core.scores).log_prob(actions)
+        advantage = batch.advantages
+        advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+        ratio = torch.exp(log_prob - batch.old_log_prob)
+        losses = {"value": F.mse_loss(batch.returns, core.value.flatten())}
+        if log_prob.requires_grad:
+            losses["policy"] = -(advantage * ratio).mean()
+        losses |= policy.aux_terms(core.shown(actions), buffer.minibatch)
+        shared = [*policy.trunk.parameters(), *policy.item_net.parameters()]
+        return {name: _norm(loss, shared) for name, loss in losses.items()}
+
+
+def _under(arrays: Arrays, prefix: str) -> Arrays:
+    """Return the arrays whose name starts with ``prefix``, without it."""
+    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+
+
+def _norm(loss: torch.Tensor, parameters: list[torch.nn.Parameter]) -> float:
+    """Return the Euclidean norm of the gradient of ``loss``."""
+    gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+    squares = [g.square().sum() for g in gradients if g is not None]
+    return float(torch.stack(squares).sum().sqrt()) if squares else 0.0
