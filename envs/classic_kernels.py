@@ -32,7 +32,9 @@ from slategym.envs.classic_lend import lent
 from slategym.envs.classic_loops import (
     advance,
     begin,
+    copy_user,
     room_for,
+    room_like,
     some_luck,
     some_users,
     work_for,
@@ -64,26 +66,35 @@ _compiled = numba.njit(error_model="numpy")
 @_compiled
 def _begin_rows(rules: Rules, state: State, rows: BoolArray) -> None:
     """Start the episode of their counters in the rows of the mask."""
-    room = work_for(max(state.cluster.shape[1], 2))
-    for b in range(len(rows)):
-        if rows[b]:
-            begin(rules, some_users(lent(state), b, 1), room)
+    room = work_for(min(BLOCK, len(rows)) * max(state.cluster.shape[1], 2))
+    first = 0
+    while first < len(rows):
+        count = _run(rows, first)
+        if count > 0:
+            begin(rules, some_users(lent(state), first, count), room)
+        first += max(count, 1)
 
 
 @_compiled
 def _observe_rows(rules: Rules, state: State, rows: BoolArray, out: Output, sizes: Sizes) -> None:
     """Write what is observed of the rows of the mask."""
     blocks, index = compiled_blocks(lent(out), sizes), np.empty(BLOCK, dtype=np.int64)
-    b = 0
-    while b < len(rows):
-        first = b
-        while b < len(rows) and rows[b] and b - first < BLOCK:
-            b += 1
-        if b > first:
-            users = some_users(lent(state), first, b - first)
+    first = 0
+    while first < len(rows):
+        count = _run(rows, first)
+        if count > 0:
+            users = some_users(lent(state), first, count)
             observe(rules, users, rows_from(blocks, first), sizes.slate, index)
-        else:
-            b += 1
+        first += max(count, 1)
+
+
+@_compiled
+def _run(rows: BoolArray, first: int) -> int:
+    """Return how many rows of the mask follow each other from ``first`` on, at most `BLOCK`."""
+    last = first
+    while last < len(rows) and rows[last] and last - first < BLOCK:
+        last += 1
+    return last - first
 
 
 @_compiled
@@ -129,18 +140,28 @@ def _turn_rows(
     room = room_for(min(BLOCK, sizes.batch), sizes.slate, sizes.count)
     state, slates, out = lent(state), lent(slates), lent(out)
     blocks, finals, ended = compiled_blocks(out, sizes), compiled_blocks(lent(last), sizes), 0
+    own = room_like(state, min(BLOCK, sizes.batch))
+    who = np.empty(BLOCK, dtype=np.int64)
     for first in range(0, sizes.batch, BLOCK):
         count = min(BLOCK, sizes.batch - first)
         users, response = some_users(state, first, count), response_of(out, sizes, first, count)
-        luck = some_luck(lent(room), count, sizes.slate)
+        luck, spare = some_luck(lent(room), count, sizes.slate), lent(own)
         if advance(rules, users, slates[first : first + count], response, luck):
+            # Gathered, so that they too are drawn and written in loops over many users.
+            came = 0
             for n in range(count):
                 if response.terminated[n] or response.truncated[n]:
-                    one = some_users(users, n, 1)
-                    observe(rules, one, rows_from(finals, ended), sizes.slate, luck.work.order)
-                    one.counters[0, EPISODE] += _ONE
-                    begin(rules, one, luck.work)
-                    ended += 1
+                    who[came] = n
+                    copy_user(users, n, spare, came)
+                    came += 1
+            over = some_users(spare, 0, came)
+            observe(rules, over, rows_from(finals, ended), sizes.slate, luck.work.order)
+            for m in range(came):
+                over.counters[m, EPISODE] += _ONE
+            begin(rules, over, luck.work)
+            for m in range(came):
+                copy_user(over, m, users, who[m])
+            ended += came
         observe(rules, users, rows_from(blocks, first), sizes.slate, luck.work.order)
     return ended
 

@@ -39,6 +39,9 @@ def _lent(_: Any, value: Any) -> tuple[Any, Callable[..., Any]]:  # noqa: ANN401
 lent: Callable[[_T], _T] = _lent
 """Return the same array, or (named) tuple of arrays, without reference counts.
 
+The memory is freed after the last line that names the OWNER: scratch that a loop uses is
+therefore lent inside the loop.
+
 For compiled code only, in a function whose caller keeps the arrays: numba counts references
 of every array it passes to a function or slices, with an atomic instruction each time.
 """

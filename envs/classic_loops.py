@@ -6,7 +6,7 @@ import numba
 import numpy as np
 
 from slategym.envs import rng
-from slategym.envs.arrays import KeyArray, LongArray
+from slategym.envs.arrays import AnyArray, KeyArray, LongArray
 from slategym.envs.classic_dispatch import (
     draw_candidates,
     draw_user,
@@ -99,24 +99,60 @@ def some_users(state: State, first: int, count: int) -> State:
     )
 
 
+@_inline
+def room_like(state: State, count: int) -> State:
+    """Return room for ``count`` users."""
+    return State(
+        np.empty((count, state.counters.shape[1]), dtype=np.uint64),
+        np.empty((count, state.user.shape[1])),
+        np.empty((count, state.tally.shape[1]), dtype=np.float32),
+        np.empty((count, state.cluster.shape[1]), dtype=np.uint8),
+        np.empty((count, state.feature.shape[1]), dtype=np.float32),
+        np.empty((count, state.past_cluster.shape[1]), dtype=np.uint8),
+        np.empty((count, state.past_feature.shape[1]), dtype=np.float32),
+        np.empty((count, state.past_value.shape[1]), dtype=np.float32),
+    )
+
+
+@_inline
+def copy_user(source: State, n: int, target: State, m: int) -> None:
+    """Write user n of one state to place m of another."""
+    _copy_row(source.counters, n, target.counters, m)
+    _copy_row(source.user, n, target.user, m)
+    _copy_row(source.tally, n, target.tally, m)
+    _copy_row(source.cluster, n, target.cluster, m)
+    _copy_row(source.feature, n, target.feature, m)
+    _copy_row(source.past_cluster, n, target.past_cluster, m)
+    _copy_row(source.past_feature, n, target.past_feature, m)
+    _copy_row(source.past_value, n, target.past_value, m)
+
+
+@_inline
+def _copy_row(source: AnyArray, n: int, target: AnyArray, m: int) -> None:
+    for column in range(source.shape[1]):
+        target[m, column] = source[n, column]
+
+
 @_compiled
 def begin(rules: Rules, users: State, work: Work) -> None:
-    """Draw one user of a new episode and the first candidates; forget the last episode.
+    """Draw N users of new episodes and their first candidates; forget the last episodes.
 
     Args:
         rules: of the family.
-        users: a state of one user.
+        users: a state of N users.
         work: scratch.
     """
     rules, users, work = lent(rules), lent(users), lent(work)
-    counters = users.counters[0]
-    key = _episode_key(counters[SEED], counters[STREAM], counters[EPISODE])
-    counters[KEY], counters[STEP] = key, np.uint64(0)
-    at = _step_key(key, np.uint64(0))
-    draw_user(rules, at, users.user[0])
-    if not rules.resample_documents:
-        at = _step_key(_episode_key(counters[SEED], counters[STREAM], NO_EPISODE), np.uint64(0))
-    counters[DRAWN] = at
+    counters, zero = users.counters, np.uint64(0)
+    for n in range(len(counters)):
+        seed, stream = counters[n, SEED], counters[n, STREAM]
+        key = _episode_key(seed, stream, counters[n, EPISODE])
+        counters[n, KEY], counters[n, STEP] = key, zero
+        at = _step_key(key, zero)
+        draw_user(rules, at, users.user[n])
+        if not rules.resample_documents:
+            at = _step_key(_episode_key(seed, stream, NO_EPISODE), zero)
+        counters[n, DRAWN] = at
     draw_candidates(rules, users, work)
     users.tally[:] = 0.0
     users.past_value[:] = -1.0

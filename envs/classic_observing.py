@@ -26,6 +26,7 @@ from slategym.envs.classic_state import (
     State,
 )
 
+_ONE, _TWO = np.uint64(1), np.uint64(2)
 _inline = numba.njit(forceinline=True, error_model="numpy")
 _compiled = numba.njit(error_model="numpy")
 
@@ -70,10 +71,13 @@ def rows_from(blocks: Blocks, first: int) -> Blocks:
 
 
 @_inline
-def _place(oldest: int, h: int, past: int) -> int:
-    """Return where the h-th oldest entry of a history is, in the ring."""
+def _place(oldest: int, h: int, past: int) -> np.uint64:
+    """Return where the h-th oldest entry of a history is, in the ring.
+
+    Unsigned, so that no code is made for positions that count from the end.
+    """
     at = oldest + h
-    return at - past if at >= past else at
+    return np.uint64(at - past if at >= past else at)
 
 
 @_inline
@@ -110,12 +114,13 @@ def _put_feedback(users: State, index: LongArray, out: Blocks) -> None:
     """Write [present, value, recency weight] of each place of the history."""
     past, weight = users.past_value.shape[1], 1.0
     for h in range(past - 1, -1, -1):  # the newest first
+        first = np.uint64(3 * h)
         for n in range(len(index)):
             value = users.past_value[n, _place(index[n], h, past)]
             seen = value >= 0.0
-            out.feedback[n, 3 * h] = 1.0 if seen else 0.0
-            out.feedback[n, 3 * h + 1] = value if seen else 0.0
-            out.feedback[n, 3 * h + 2] = weight if seen else 0.0
+            out.feedback[n, first] = 1.0 if seen else 0.0
+            out.feedback[n, first + _ONE] = value if seen else 0.0
+            out.feedback[n, first + _TWO] = weight if seen else 0.0
         weight *= RECENCY_DECAY
 
 

@@ -85,7 +85,7 @@ class ClassicSimulation:
         slates = positions(actions, self.batch, self.variant.slate_size)
         if privileged:
             return self._turn_in_parts(slates)
-        out = self._output(self._pool.take())
+        out = self._next_output()
         ended = run(
             "turn", self.rules, self.state, slates.view(np.uint64), out, self._finals, self.sizes
         )
