@@ -56,22 +56,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--items", type=int, help="at most so many texts and pictures")
     given = parser.parse_args(arguments)
     plots, titles = _texts(given.data, given.items)
-    measured = {
-        **_text_rows(plots, given.peers, given.rounds),
-        **_title_rows(titles, given.rounds),
-        **_picture_rows(given.data, given.items, given.rounds),
-    }
     print(f"{threads()} thread(s); the processor has: {_known_flags()}")
-    for name, (rate, base, cosine) in measured.items():
-        print(f"{name:<52} {rate:>9,.1f} /CPU-s  {rate / base:>5.2f}x  cosine {cosine:.4f}")
     rows = {
-        name: {"rate": rate, "ratio": rate / base} for name, (rate, base, _) in measured.items()
+        **_show(_text_rows(plots, given.peers, given.rounds)),
+        **_show(_title_rows(titles, given.rounds)),
+        **_show(_picture_rows(given.data, given.items, given.rounds)),
     }
-    print(json.dumps({"threads": threads(), "rows": rows}))
+    ratios = {name: {"rate": rate, "ratio": rate / base} for name, (rate, base, _) in rows.items()}
+    print(json.dumps({"threads": threads(), "rows": ratios}))
     return 0
 
 
 Rows = dict[str, tuple[float, float, float]]  # items per CPU-second, of the yardstick, cosine
+
+
+def _show(rows: Rows) -> Rows:
+    """Print rows as soon as they are there, and return them."""
+    for name, (rate, base, cosine) in rows.items():
+        ratio = f"{rate / base:>5.2f}x  cosine {cosine:.4f}"
+        print(f"{name:<52} {rate:>9,.1f} /CPU-s  {ratio}", flush=True)
+    return rows
 
 
 def _text_rows(plots: list[str], peers: str | None, rounds: int) -> Rows:

@@ -18,13 +18,13 @@ class FinetuneConfig:
     attention (Hu et al. 2022); or with it the whole encoder."""
     rating: float = 1.0
     """Weight of T1; 0 leaves the task out."""
-    item_features: float = 1.0
+    item_features: float = 2.0
     """Weight of T2."""
     recommendation_features: float = 0.1
     """Weight of T3."""
     balance: Literal["fixed", "uncertainty"] = "fixed"
     """Weights as given, or times learned precisions (Kendall, Gal and Cipolla 2018, eq. 7)."""
-    width: int = 32
+    width: int = 64
     """Numbers of a user's and an item's side."""
     trunk: int = 64
     """Hidden units of the shared trunk."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,10 @@ from slategym.cf_baselines.interactions import Interactions
 from slategym.envs.arrays import AnyArray, BoolArray, FloatArray, IntArray, LongArray, frozen
 from slategym.envs.world_log import LOG_ARRAYS, PUBLIC, ByteArray, check_log, whole_log
 from slategym.errors import DataError
+
+if TYPE_CHECKING:
+    from slategym.encoders.base import Encoder
+    from slategym.encoders.search import Found, SearchIndex
 
 # 1: without the optional arrays below the encodings; still opened. 2: the arrays may be there.
 SCHEMA_VERSION = 2
@@ -237,6 +241,54 @@ class World:
         rows = self.item_vectors[:, start:stop] * spread
         length = np.sqrt((rows * rows).sum(axis=1, keepdims=True))
         return frozen((rows / np.where(length > 0, length, 1.0)).astype(np.float32))
+
+    @cached_property
+    def search_index(self) -> "SearchIndex":
+        """The index of the items' encodings, which other than `search` can be asked too.
+
+        Raises:
+            DataError: the world keeps no encodings.
+        """
+        from slategym.encoders.search import SearchIndex
+
+        tables: dict[Any, FloatArray | None] = {
+            "text": self.item_text, "image": self.item_image, "audio": self.item_audio
+        }  # fmt: skip
+        if all(table is None for table in tables.values()):
+            raise DataError(
+                f"world {self.info.name!r} keeps no encodings to search, for an older slategym "
+                "built it; build it again from its catalogue and log."
+            )
+        return SearchIndex.from_tables(tables, self.info.provenance.get("encoders", {}))
+
+    def search(
+        self,
+        text: str | None = None,
+        *,
+        picture: str | Path | None = None,
+        sound: str | Path | None = None,
+        k: int = 10,
+        encoders: "Mapping[str, str | Encoder] | None" = None,
+    ) -> "Found":
+        """Return the k items nearest to a text, a picture or a sound, best first.
+
+        ``world.search("the sea").items`` are rows of `items`; ``.context(world.item_vectors)`` is
+        the query as a point among the items, as an environment's ``query`` is.
+
+        Args:
+            text: what to look for, in words; or else ``picture`` or ``sound``.
+            picture: path of a picture.
+            sound: path of a sound.
+            k: most items to return, at least 1.
+            encoders: modality to the encoder the world was built with, if not the default.
+
+        Raises:
+            UsageError: none or several are asked for, or items lack the modality.
+            DataError: the world keeps no encodings, or was built with another encoder.
+        """
+        return self.search_index.search(
+            text=text, picture=picture, sound=sound, k=k, encoders=encoders
+        )
 
     @cached_property
     def content(self) -> dict[str, str]:

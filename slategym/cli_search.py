@@ -12,7 +12,6 @@ from slategym.errors import DataError
 from slategym.progress import stage
 
 if TYPE_CHECKING:
-    from slategym.encoders.search import SearchIndex
     from slategym.encoders.tasks import FinetuneData
     from slategym.envs.world import World
 
@@ -50,8 +49,8 @@ def search(
     Example: slategym search worlds/films "a slow film about the sea"
     """
     world = open_world(folder)
-    found = index_of(world).search(
-        text=text, picture=picture, sound=sound, k=count,
+    found = world.search(
+        text, picture=picture, sound=sound, k=count,
         encoders=pairs(encoders, "--encoder", "--encoder text=minilm"),
     )  # fmt: skip
     ids, titles = world.items["item_id"].astype(str), world.items["title"].astype(str)
@@ -64,21 +63,6 @@ def search(
         return
     cells = [[row["item_id"], row["title"], f"{row['score']:.2f}"] for row in rows]
     print_table("nearest items", ["item", "title", "score"], cells)
-
-
-def index_of(world: "World") -> "SearchIndex":
-    """Return the search index of a world's items."""
-    from slategym.encoders.search import SearchIndex
-
-    tables: dict[Any, Any] = {
-        "text": world.item_text, "image": world.item_image, "audio": world.item_audio
-    }  # fmt: skip
-    if all(table is None for table in tables.values()):
-        raise DataError(
-            f"world {world.info.name!r} keeps no encodings to search, for an older slategym built "
-            "it; build it again from its catalogue and log."
-        )
-    return SearchIndex.from_tables(tables, world.info.provenance.get("encoders", {}))
 
 
 def finetune(

@@ -27,7 +27,7 @@ from slategym.errors import DataError, UsageError
 USERS, ITEMS = 60, 50
 QUICK = FinetuneConfig(
     width=8, trunk=16, batch=400, epochs=6, patience=6, learning_rate=1e-2, dropout=0.1,
-    own_decay=0.5, recommendation_features=1.0,
+    own_decay=0.5, item_features=1.0, recommendation_features=1.0,
 )  # fmt: skip
 
 

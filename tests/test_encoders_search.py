@@ -181,6 +181,8 @@ def test_the_command_lists_the_nearest_items(
         item_text=HashedNgrams().encode_texts([f"item {n}" for n in range(40)]),
         user_text=None,
     )
+    asked = world.search("item 17", k=3, encoders={"text": "hashed-ngrams"})
+    assert asked.items[0] == 17
     folder = world.save(tmp_path / "other")
     assert run(["search", str(folder), "item 17", "--encoder", "text=hashed-ngrams", "-k", "3",
                 "--json"]) == 0  # fmt: skip
