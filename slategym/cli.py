@@ -18,6 +18,7 @@ from slategym.cli_cf import cf_app
 from slategym.cli_demo import demo
 from slategym.cli_encode import cache_app, encode, models_app
 from slategym.cli_envs import envs_app
+from slategym.cli_log import log
 from slategym.cli_search import finetune, search
 from slategym.cli_train import train
 from slategym.cli_world import world_app
@@ -35,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # typer's rich help imports a Markdown parser: 0.2 s of CPU each time
 )
-for command in (demo, build, train, bench, report, doctor, encode, finetune, search):
+for command in (demo, build, train, bench, report, log, doctor, encode, finetune, search):
     app.command()(command)
 app.add_typer(cache_app, name="cache")
 app.add_typer(envs_app, name="envs")

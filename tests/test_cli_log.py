@@ -1,0 +1,46 @@
+"""`slategym log`: a file of what a policy shows, from the command line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from slategym.benchmarks.log_reader import read_log
+from slategym.cli import run
+
+
+def test_log_writes_a_file_and_says_what_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "logs" / "a.parquet"
+    asked = ["log", "--policy", "cf-greedy", "--temperature", "0.3", "--users", "12"]
+    assert run([*asked, "--out", str(out), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    log = read_log(out)
+    assert told["policies"] == ["cf-greedy, temperature 0.3"]
+    assert told["env_hash"] == log.info.env_hash
+    assert log.first.sum() == 12
+    assert run([*asked, "--out", str(tmp_path / "b.parquet")]) == 0
+    assert "12 episodes of slategym/World-v0" in capsys.readouterr().out
+    assert (tmp_path / "b.parquet").read_bytes() == out.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--policy", "cf-greedy"], "always shows the same slate"),
+        (["--policy", "cf-greedi", "--epsilon", "0.1"], "Did you mean 'cf-greedy'"),
+        (["--policy", "cf-greedy", "--epsilon", "1.5"], "epsilon is 1.5"),
+        (["--policy", "cf-greedy", "--temperature", "0"], "temperature is 0"),
+        (["--policy", "random", "--variant", "slategym/Wold-v0"], "Did you mean"),
+        (["--policy", "random", "--split", "tset"], "tset"),
+    ],
+)
+def test_wrong_use_is_said_and_leaves_nothing(
+    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["log", *arguments, "--out", str(tmp_path / "x.parquet")]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.splitlines()[-1].startswith("error: ")
+    assert list(tmp_path.iterdir()) == []
