@@ -21,6 +21,7 @@ from slategym.cli_envs import envs_app
 from slategym.cli_log import log
 from slategym.cli_search import finetune, search
 from slategym.cli_train import train
+from slategym.cli_train_offline import train_offline
 from slategym.cli_world import world_app
 from slategym.console import print_json
 from slategym.doctor import doctor
@@ -36,7 +37,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # typer's rich help imports a Markdown parser: 0.2 s of CPU each time
 )
-for command in (demo, build, train, bench, report, log, doctor, encode, finetune, search):
+for command in (
+    demo,
+    build,
+    train,
+    train_offline,
+    bench,
+    report,
+    log,
+    doctor,
+    encode,
+    finetune,
+    search,
+):
     app.command()(command)
 app.add_typer(cache_app, name="cache")
 app.add_typer(envs_app, name="envs")

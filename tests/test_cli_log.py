@@ -44,3 +44,25 @@ def test_wrong_use_is_said_and_leaves_nothing(
     assert said in error
     assert error.splitlines()[-1].startswith("error: ")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_agent_is_trained_on_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, out = str(tmp_path / "a.parquet"), str(tmp_path / "run")
+    assert run(["log", "--policy", "random", "--users", "16", "--out", file]) == 0
+    asked = ["train-offline", "--log", file, "--out", out]
+    few = ["-s", "epochs=2", "-s", "warm=1"]
+    assert run([*asked, *few]) == 0
+    assert "held-out users of the log" in capsys.readouterr().out
+    again = [*asked[:-1], str(tmp_path / "again"), *few, "--json"]
+    assert run(again) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert len(told["curve"]) == 2
+    assert told["config"]["method"] == "reinforce"
+    for wrong, said in (
+        (["-s", "epoch=2"], "Did you mean 'epochs'"),
+        (["-s", "seed=2"], "is an option of its own: --seed"),
+        (["--method", "cql"], "Known: cloning, reinforce"),
+        ([], "is not empty"),
+    ):
+        assert run([*asked, *wrong]) == 2
+        assert said in capsys.readouterr().err
