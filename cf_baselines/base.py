@@ -33,9 +33,13 @@ SCORERS = {
     "sequence-ease": "slategym.cf_baselines.sequence_ease:SequenceEaseScorer",
     "graph-walk": "slategym.cf_baselines.graph_walk:GraphWalkScorer",
     "lightgcn": "slategym.cf_baselines.lightgcn:LightGcnScorer",
+    "sasrec": "slategym.cf_baselines.sasrec:SasRecScorer",
     "blend": "slategym.cf_baselines.blend:BlendScorer",
     "rating-model": "slategym.cf_baselines.rating_scorer:RatingScorer",
     "als": "slategym.cf_baselines.als:AlsScorer",
+    "bpr": "slategym.cf_baselines.bpr:BprScorer",
+    "vbpr": "slategym.cf_baselines.bpr:VbprScorer",
+    "bayes-svd": "slategym.cf_baselines.gibbs_scorer:BayesScorer",
 }
 # Scores made at once, so that memory does not grow with the number of users: 64 MB of float32.
 SCORES_AT_ONCE = 16_000_000

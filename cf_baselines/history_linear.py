@@ -45,34 +45,48 @@ def ages(there: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
 
 
 def linear_weights(
-    gram: npt.NDArray[np.float32], penalty: float, dropout: float = 0.0
+    gram: FloatArray, penalty: float, dropout: float = 0.0, prior: FloatArray | None = None
 ) -> FloatArray:
     """Return the item-to-item weights (I, I) of a denoising linear autoencoder.
 
     With  P = inv(G + L),  L = penalty I + dropout / (1 - dropout) diag(G)  the weights are
     B = I - P diag(1 / diag P)  (Steck 2020, "Autoencoders that don't overfit towards the
-    identity", equations 8 and 12); a dropout of 0 is EASE (Steck 2019, equation 8).
+    identity", equations 8 and 12); a dropout of 0 is EASE (Steck 2019, equation 8). Where the
+    penalty pulls to a prior A instead of to 0, the same steps give  B = M - P diag(m / diag P)
+    with  M = P (G + L A)  and m its diagonal; for A = 0 that is the formula above.
 
     Args:
         gram: (I, I) symmetric counts of pairs; left as it is.
         penalty: > 0.
         dropout: Share of a profile that training hides, in [0, 1).
+        prior: (I, I) what the weights are where nothing is known; zeros if None.
     """
-    table = np.array(gram, dtype=np.float32, order="F")
-    own = np.diag(table).copy()
-    table[np.diag_indices_from(table)] += penalty + dropout / (1 - dropout) * own
-    # Inverse through the Cholesky factor: about four times cheaper than a general inverse.
-    factor, failed = lapack.spotrf(table, lower=1, overwrite_a=1)
-    inverse, _ = lapack.spotri(factor, lower=1, overwrite_c=1) if failed == 0 else (None, 1)
-    if inverse is None:  # float32 was too coarse for so small a penalty
-        table = np.array(gram, dtype=np.float64)
-        table[np.diag_indices_from(table)] += penalty + dropout / (1 - dropout) * own
-        inverse = np.linalg.inv(table).astype(np.float32)
+    own = np.diag(gram).copy()
+    pull = (penalty + dropout / (1 - dropout) * own).astype(np.float32)
+    inverse = _inverse(gram, pull)
+    if prior is None:
+        weights = -inverse / np.diag(inverse)
     else:
-        inverse = np.tril(inverse) + np.tril(inverse, -1).T
-    weights = np.asarray(-inverse / np.diag(inverse), dtype=np.float32)
+        drawn = inverse @ (gram + pull[:, None] * prior)
+        weights = drawn - inverse * (np.diag(drawn) / np.diag(inverse))
+    weights = np.ascontiguousarray(weights, dtype=np.float32)
     np.fill_diagonal(weights, 0.0)
-    return np.ascontiguousarray(weights)
+    return weights
+
+
+def _inverse(gram: FloatArray, diagonal: FloatArray) -> FloatArray:
+    """Return the inverse of a symmetric table with something added to its diagonal."""
+    table = np.array(gram, dtype=np.float32, order="F")
+    table[np.diag_indices_from(table)] += diagonal
+    # Through the Cholesky factor: about four times cheaper than a general inverse.
+    factor, failed = lapack.spotrf(table, lower=1, overwrite_a=1)
+    if failed == 0:
+        inverse, failed = lapack.spotri(factor, lower=1, overwrite_c=1)
+    if failed == 0:
+        return np.asarray(np.tril(inverse) + np.tril(inverse, -1).T, dtype=np.float32)
+    whole = np.array(gram, dtype=np.float64)  # float32 was too coarse for so small a penalty
+    whole[np.diag_indices_from(whole)] += diagonal
+    return np.linalg.inv(whole).astype(np.float32)
 
 
 def likes_of(log: Interactions) -> tuple[sparse.csr_matrix, float, FloatArray]:

@@ -42,6 +42,8 @@ COMPILED = {
     "encoders/small_products.py": {"numba", "llvmlite"},
     "encoders/bert_int8.py": {"numba"},
     "cf_baselines/als_kernels.py": {"numba"},
+    "cf_baselines/bpr_kernels.py": {"numba"},
+    "cf_baselines/gibbs_kernels.py": {"numba"},
     "cf_baselines/neighbour_kernels.py": {"numba"},
 }
 SOURCES = [(folder, path) for folder in FOLDERS for path in sorted((ROOT / folder).glob("*.py"))]
