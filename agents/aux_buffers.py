@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import DictRolloutBuffer
 
+from slategym.agents.classic_features import classic_targets
 from slategym.agents.features import Inputs
 
 # Name -> dtype in a minibatch.
@@ -105,6 +106,9 @@ class AuxRolloutBuffer(DictRolloutBuffer):
 def step_targets(info: dict[str, Any]) -> dict[str, NDArray[Any]]:
     """Return the auxiliary targets in the batched info of one step, by name."""
     response = info["response"]
-    found = {name: response[name] for name in ("click", "watch", "rating")}
-    found |= {"slate": info["slate"], "user": info["user"]}
+    if "rating" in response:
+        found = {name: response[name] for name in ("click", "watch", "rating")}
+        found |= {"slate": info["slate"], "user": info["user"]}
+    else:
+        found = classic_targets(info)
     return {name: np.asarray(array, TARGETS[name]) for name, array in found.items()}

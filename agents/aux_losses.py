@@ -16,8 +16,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
+from slategym.agents.classic_tables import ClassicTables
 from slategym.agents.core import Core
-from slategym.agents.item_tables import PublicTables, Table
+from slategym.agents.item_tables import PublicTables, Table, Tables
 from slategym.errors import UsageError, unknown_name
 
 # Targets of one minibatch, for the slate shown: click (B, K) in {0, 1}; watch (B, K) and
@@ -160,7 +161,7 @@ AUX_LOSSES = (RatingLoss.name, ItemFeaturesLoss.name, RecommendationFeaturesLoss
 
 
 def make_aux_losses(
-    weights: Mapping[str, float], width: int, embedding: int, tables: PublicTables
+    weights: Mapping[str, float], width: int, embedding: int, tables: Tables
 ) -> nn.ModuleDict:
     """Return the auxiliary losses of non-zero weight, by name.
 
@@ -168,10 +169,10 @@ def make_aux_losses(
         weights: name -> weight, at least 0; 0 leaves the task out.
         width: W, width of the trunk.
         embedding: E, width of the item embedding.
-        tables: public tables of the world.
+        tables: of the world or the classic.
 
     Raises:
-        UsageError: an unknown name or a negative weight.
+        UsageError: an unknown name, a negative weight, or a task that a classic cannot have.
     """
     for name in weights:
         if name not in AUX_LOSSES:
@@ -179,7 +180,15 @@ def make_aux_losses(
     made: dict[str, AuxLoss] = {}
     wanted = {name: float(weight) for name, weight in weights.items() if weight != 0}
     if RatingLoss.name in wanted:
-        made[RatingLoss.name] = RatingLoss(wanted[RatingLoss.name])
+        made[RatingLoss.name] = RatingLoss(wanted.pop(RatingLoss.name))
+    if isinstance(tables, ClassicTables):
+        if wanted:
+            name, weight = next(iter(wanted.items()))
+            raise UsageError(
+                f"the auxiliary loss {name} has weight {weight:g}, but a classic has no public "
+                f"factors to be its target; set {name} to 0 (rating works)."
+            )
+        return nn.ModuleDict(made)
     if ItemFeaturesLoss.name in wanted:
         weight = wanted[ItemFeaturesLoss.name]
         made[ItemFeaturesLoss.name] = ItemFeaturesLoss(weight, width, tables)

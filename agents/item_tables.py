@@ -6,6 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from slategym.agents.classic_tables import ClassicTables
 from slategym.agents.public_model import PublicModel
 from slategym.envs.world import World
 
@@ -87,6 +88,10 @@ class PublicTables:
         """Return the columns ``(I + 1, n)`` of one block, standardised."""
         start, stop = self.blocks[name]
         return self.vectors[:, start:stop]
+
+
+Tables = PublicTables | ClassicTables
+"""What a learning agent holds of a world, or of a classic."""
 
 
 def _standardiser(raw: Table, blocks: dict[str, Block]) -> tuple[Table, Table]:

@@ -59,7 +59,7 @@ class RunFolder:
         """Whether training is done."""
         return self.weights.exists()
 
-    def begun(self, world: World, config: TrainConfig) -> bool:
+    def begun(self, world: World | None, config: TrainConfig) -> bool:
         """Return whether this very run was begun here before.
 
         Raises:
@@ -76,11 +76,11 @@ class RunFolder:
             )
         return False
 
-    def begin(self, world: World, config: TrainConfig, world_path: Path | None) -> None:
+    def begin(self, world: World | None, config: TrainConfig, world_path: Path | None) -> None:
         """Write ``agent.json``: from now on the folder belongs to this run.
 
         Args:
-            world: what is trained on.
+            world: what is trained on; None for a classic.
             config: how.
             world_path: where the world lies on disk, if it does.
         """
@@ -90,20 +90,13 @@ class RunFolder:
             "config": config.to_json(),
             "variant": config.variant,
             "parameters": task.parameters,
-            "world": {
-                "hash": world.hash,
-                "name": world.info.name,
-                "path": None if world_path is None else str(world_path.resolve()),
-                "synthetic": world.info.synthetic,
-            },
+            "task": task.to_json(),
+            "world": None if world is None else _world_facts(world, world_path),
             "spaces": {
-                "history": world.user_history.shape[1],
-                "profile": world.user_profile.shape[1],
-                "topics": world.n_topics,
-                "vector": world.item_vectors.shape[1],
                 "slate_size": task.slate_size,
                 "num_candidates": task.num_candidates,
-            },
+            }
+            | ({} if world is None else _world_sizes(world)),
             "versions": _versions(),
         }
         write_json(self.agent, record)
@@ -117,21 +110,24 @@ class RunFolder:
             if then.get(name) != now
         ]
 
-    def _compare(self, record: dict[str, Any], world: World, config: TrainConfig) -> None:
+    def _compare(self, record: dict[str, Any], world: World | None, config: TrainConfig) -> None:
         """Refuse a folder that was started with something else."""
         check_schema(self.agent, record)
-        if record["world"]["hash"] != world.hash:
+        then = {"name": None, "hash": "none"} if record["world"] is None else record["world"]
+        if then["hash"] != ("none" if world is None else world.hash):
+            now = "none" if world is None else f"{world.info.name!r} ({world.hash[:12]})"
             raise UsageError(
-                f"{self.path} was trained on world {record['world']['name']!r} "
-                f"(hash {record['world']['hash'][:12]}), not on {world.info.name!r} "
-                f"({world.hash[:12]}); give another folder."
+                f"{self.path} was trained on world {then['name']!r} "
+                f"(hash {then['hash'][:12]}), not on {now}; give another folder."
             )
+        # Options that came later have their default in an older record.
+        held = TrainConfig.from_json(record["config"]).to_json()
         asked = config.to_json()
-        differing = [key for key in asked if record["config"].get(key) != asked[key]]
+        differing = [key for key in asked if held[key] != asked[key]]
         if differing:
             key = differing[0]
             raise UsageError(
-                f"{self.path} holds a run with {key} = {record['config'].get(key)!r}, "
+                f"{self.path} holds a run with {key} = {held[key]!r}, "
                 f"not {asked[key]!r}; give another folder or the same options."
             )
         changes = changed_parameters(record, config.task())
@@ -166,6 +162,26 @@ class RunFolder:
             raise DataError(
                 f"{self.curve} cannot be read ({error}); delete the run and train again."
             ) from None
+
+
+def _world_facts(world: World, path: Path | None) -> dict[str, Any]:
+    """Return which world a run is on."""
+    return {
+        "hash": world.hash,
+        "name": world.info.name,
+        "path": None if path is None else str(path.resolve()),
+        "synthetic": world.info.synthetic,
+    }
+
+
+def _world_sizes(world: World) -> dict[str, int]:
+    """Return the sizes that the network takes from a world."""
+    return {
+        "history": world.user_history.shape[1],
+        "profile": world.user_profile.shape[1],
+        "topics": world.n_topics,
+        "vector": world.item_vectors.shape[1],
+    }
 
 
 def _versions() -> dict[str, str]:

@@ -9,7 +9,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 
-from slategym.errors import UsageError
+from slategym.errors import DataError, UsageError
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -25,6 +25,7 @@ class SB3VecEnv(VecEnv):
     Attributes:
         venv: the wrapped environment.
         last_info: the info of the last step, arrays with leading axis B.
+        reward_scale: multiplies the rewards handed on; episode returns stay as they are.
     """
 
     def __init__(self, venv: VectorEnv) -> None:
@@ -36,6 +37,8 @@ class SB3VecEnv(VecEnv):
             )
         self.venv = venv
         self.last_info: dict[str, Any] = {}
+        self.reward_scale = 1.0
+        self._steps = 0
         super().__init__(venv.num_envs, venv.single_observation_space, venv.single_action_space)
         self._nothing: dict[str, Any] = {}
         self._actions: NDArray[Any] = np.zeros(0)
@@ -61,14 +64,20 @@ class SB3VecEnv(VecEnv):
         """Return observation, reward ``(B,)``, done ``(B,)`` and one info dict per row."""
         observation, reward, terminated, truncated, info = self.venv.step(self._actions)
         self.last_info = info
+        self._steps += 1
+        if not np.isfinite(reward).all():
+            raise DataError(
+                f"the environment gave {int((~np.isfinite(reward)).sum())} rewards that are not "
+                f"finite in step {self._steps} of {self.num_envs} rows; check its reward parts."
+            )
         done = terminated | truncated
         self._return += reward
         self._length += 1
         infos = [self._nothing] * self.num_envs
         if done.any():
             self._fill(infos, np.flatnonzero(done), truncated & ~terminated, info["final_obs"])
-        # SB3 adds bootstrap values into the rewards in place, so it gets its own copy.
-        return observation, np.array(reward, np.float32), done, infos
+        # SB3 adds bootstrap values into the rewards in place; the product is its own copy.
+        return observation, np.asarray(reward * self.reward_scale, np.float32), done, infos
 
     def _fill(
         self,

@@ -1,10 +1,12 @@
 """What the on-policy slate agents share: batched bookkeeping around an untouched ``train()``."""
 
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
+from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
@@ -16,8 +18,20 @@ from slategym.agents.checkpoint import (
     module_arrays,
     optimizer_arrays,
 )
+from slategym.agents.item_tables import Tables
 from slategym.agents.sb3_env import SB3VecEnv
 from slategym.agents.slate_policy import SlatePolicy
+from slategym.agents.train_config import TrainConfig
+
+# Name in a curve -> name under which Stable-Baselines3 logs it; each algorithm logs some.
+LOGGED = {
+    "policy_loss": ("policy_gradient_loss", "policy_loss"),
+    "value_loss": ("value_loss",),
+    "entropy": ("entropy_loss",),
+    "approx_kl": ("approx_kl",),
+    "clip_fraction": ("clip_fraction",),
+    "explained_variance": ("explained_variance",),
+}
 
 
 class SlateOnPolicy(OnPolicyAlgorithm):
@@ -28,8 +42,49 @@ class SlateOnPolicy(OnPolicyAlgorithm):
     nor the rollout loop is touched.
     """
 
+    policy_class: ClassVar[type[SlatePolicy]] = SlatePolicy
     policy: SlatePolicy
     rollout_buffer: AuxRolloutBuffer
+    final_entropy: float = 1.0
+    """Share of the entropy bonus that is left at the end; it falls in a line."""
+
+    @classmethod
+    def from_config(cls, env: SB3VecEnv, tables: Tables, config: TrainConfig) -> Self:
+        """Return an untrained agent; its weights depend on the seed of the configuration."""
+        model = cls(
+            cls.policy_class,
+            env,
+            n_steps=config.n_steps,
+            learning_rate=config.schedule(),
+            gamma=config.gamma,
+            gae_lambda=config.gae_lambda,
+            ent_coef=config.entropy,
+            vf_coef=config.value,
+            max_grad_norm=config.max_grad_norm,
+            seed=config.seed,
+            policy_kwargs=config.network(tables),
+            **cls.own_options(config),
+        )
+        model.final_entropy = config.final_entropy
+        return model
+
+    @classmethod
+    def own_options(cls, config: TrainConfig) -> dict[str, Any]:
+        """Return what the constructor takes beyond what all on-policy algorithms share."""
+        return dict(config.algo_options)
+
+    @classmethod
+    def network(
+        cls,
+        observation_space: spaces.Dict,
+        action_space: spaces.Space[Any],
+        tables: Tables,
+        config: TrainConfig,
+    ) -> SlatePolicy:
+        """Return an untrained network, as `from_config` makes it, to load weights into."""
+        options = config.network(tables)
+        rate = config.learning_rate
+        return cls.policy_class(observation_space, action_space, lambda _: rate, **options)
 
     def _setup_model(self) -> None:
         super()._setup_model()
@@ -72,7 +127,22 @@ class SlateOnPolicy(OnPolicyAlgorithm):
             self.env, self._callback, self.rollout_buffer, n_rollout_steps=self.n_steps
         )
         self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
+        full = self.ent_coef
+        left = self._current_progress_remaining
+        self.ent_coef = full * (self.final_entropy + (1.0 - self.final_entropy) * left)
         self.train()
+        self.ent_coef = full
+
+    def figures(self) -> dict[str, float]:
+        """Return what the last iteration logged, by name."""
+        logged: Mapping[str, Any] = self.logger.name_to_value
+        found = {
+            name: float(logged[f"train/{key}"])
+            for name, keys in LOGGED.items()
+            for key in keys
+            if f"train/{key}" in logged
+        }
+        return found | {"entropy": -found["entropy"]}
 
     def get_state(self) -> tuple[Arrays, dict[str, Any]]:
         """Return arrays and facts that `set_state` continues from, between two iterations.

@@ -10,10 +10,13 @@ from torch import nn
 
 from slategym.agents.aux_buffers import AuxRolloutBuffer
 from slategym.agents.aux_losses import AuxLoss, RatingLoss, Targets, make_aux_losses
+from slategym.agents.classic_features import ClassicFeatures
+from slategym.agents.classic_tables import ClassicTables
 from slategym.agents.core import Core, join
 from slategym.agents.embeddings import CandidateItems
 from slategym.agents.features import Extras, Inputs, Obs, ObservationFeatures
-from slategym.agents.item_tables import PublicTables
+from slategym.agents.item_tables import Tables
+from slategym.agents.joint_scorer import JointScorer
 from slategym.agents.slates import PlackettLuce
 from slategym.errors import UsageError
 
@@ -22,6 +25,7 @@ from slategym.errors import UsageError
 DIRECT_GAIN = 4.0
 
 RankBy = Literal["policy", "response"]
+Scorer = Literal["product", "joint"]
 
 
 class SlatePolicy(ActorCriticPolicy):
@@ -31,19 +35,20 @@ class SlatePolicy(ActorCriticPolicy):
     ``score_i = <Q h, z_i> / sqrt(E) + w . match_i + v . response_i``, where match_i are dot
     products between history and candidate (`ObservationFeatures`) and response_i is the
     predicted click logit and rating, detached; w and v start at 0. The value is read from
-    ``[h, mean z]``. Nothing depends on the number of candidates, nor, but for the tables, on the
-    catalogue.
+    ``[h, mean z]``. ``scorer="joint"`` adds the score of a `JointScorer`. Nothing depends on the
+    number of candidates, nor, but for the tables, on the catalogue.
 
     Args:
         observation_space: the ``ids`` or the ``features`` encoding.
         action_space: ``MultiDiscrete([C] * K)`` or ``Discrete(C)``.
         lr_schedule: learning rate over remaining progress.
-        tables: public tables of the world.
+        tables: of the world, or of the classic.
         aux: weight of each auxiliary loss; see `make_aux_losses`.
         rank_by: "policy", or "response": scores are the predicted click logit and no policy
             gradient exists, the supervised control.
         width: W, width of the trunk.
         embedding: E, width of the item embedding.
+        scorer: "product", or "joint": also score user, item and the other candidates together.
         **options: further arguments of `ActorCriticPolicy`.
     """
 
@@ -53,17 +58,19 @@ class SlatePolicy(ActorCriticPolicy):
         action_space: spaces.Space[Any],
         lr_schedule: Any,  # noqa: ANN401
         *,
-        tables: PublicTables,
+        tables: Tables,
         aux: Mapping[str, float] | None = None,
         rank_by: RankBy = "policy",
         width: int = 64,
         embedding: int = 32,
+        scorer: Scorer = "product",
         **options: Any,  # noqa: ANN401
     ) -> None:
         self.tables = tables
         self.aux_weights = dict(aux or {})
         self.rank_by = rank_by
         self.width, self.embedding = width, embedding
+        self.scorer: Scorer = scorer
         if rank_by not in ("policy", "response"):
             raise UsageError(f"rank_by is {rank_by!r}; it must be 'policy' or 'response'.")
         if rank_by == "response" and not self.aux_weights.get(RatingLoss.name):
@@ -77,8 +84,7 @@ class SlatePolicy(ActorCriticPolicy):
         nvec = getattr(self.action_space, "nvec", None)
         self.slate = PlackettLuce(1 if nvec is None else len(nvec))
         space = self.observation_space
-        extras = Extras.of(space, self.tables)
-        self.features = ObservationFeatures(self.tables, space["user"].shape[0], extras)
+        self.features = _reader(self.tables, space)
         width, embedding = self.width, self.embedding
         self.trunk = nn.Sequential(
             nn.Linear(self.features.state_size, width),
@@ -92,8 +98,12 @@ class SlatePolicy(ActorCriticPolicy):
         )
         self.query = nn.Linear(width, embedding)
         self.match_score = _zeroed(self.features.match_size, 1)
+        self.joint: JointScorer | None = None
+        if self.scorer == "joint":
+            self.joint = JointScorer(width, embedding, self.features.match_size)
+        pooled = 0 if self.joint is None else self.joint.width
         self.value_net = nn.Sequential(
-            nn.Linear(width + embedding, width), nn.Tanh(), nn.Linear(width, 1)
+            nn.Linear(width + embedding + pooled, width), nn.Tanh(), nn.Linear(width, 1)
         )
         self.aux_losses = make_aux_losses(self.aux_weights, width, embedding, self.tables)
         if RatingLoss.name in self.aux_losses:
@@ -121,10 +131,17 @@ class SlatePolicy(ActorCriticPolicy):
         read = self.features(obs) if inputs is None else inputs
         hidden = self.trunk(read.state)
         items = self._items(obs["candidates"])
-        value = self.value_net(torch.cat([hidden, items.mean()], -1))
+        summary = [hidden, items.mean()]
+        together: torch.Tensor | None = None
+        if self.joint is not None:
+            together, pooled = self.joint(hidden, items, read.match)
+            summary.append(pooled)
+        value = self.value_net(torch.cat(summary, -1))
         products = items.dot(self._queries(hidden)).transpose(1, 2) / self.embedding**0.5
         response = self._response(hidden, products, read.match)
         scores = self._scores(products[..., 0], read.match, response)
+        if together is not None and self.rank_by == "policy":
+            scores = scores + together
         return Core(hidden, items, scores, value, response)
 
     def _queries(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -248,6 +265,13 @@ class SlatePolicy(ActorCriticPolicy):
     def _predict(self, observation: Obs, deterministic: bool = False) -> torch.Tensor:
         """Return slates ``(B, K)``; Stable-Baselines3's `predict` calls this."""
         return self.get_distribution(observation).get_actions(deterministic)
+
+
+def _reader(tables: Tables, space: spaces.Dict) -> ObservationFeatures | ClassicFeatures:
+    """Return what reads the observations of a space."""
+    if isinstance(tables, ClassicTables):
+        return ClassicFeatures(tables, space)
+    return ObservationFeatures(tables, space["user"].shape[0], Extras.of(space, tables))
 
 
 def _zeroed(inputs: int, outputs: int) -> nn.Linear:

@@ -8,6 +8,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 from slategym.agents.aux_buffers import AuxRolloutBuffer
 from slategym.agents.slate_on_policy import SlateOnPolicy
 from slategym.agents.slate_policy import SlatePolicy
+from slategym.agents.train_config import TrainConfig
 
 
 class SlatePPO(SlateOnPolicy, PPO):
@@ -60,3 +61,12 @@ class SlatePPO(SlateOnPolicy, PPO):
             max_grad_norm=max_grad_norm,
             **({"device": "cpu", "rollout_buffer_class": AuxRolloutBuffer} | options),
         )
+
+    @classmethod
+    def own_options(cls, config: TrainConfig) -> dict[str, Any]:
+        """Return what the constructor takes beyond what all on-policy algorithms share."""
+        return {
+            "batch_size": min(config.batch_size, config.rollout_frames),
+            "n_epochs": config.epochs,
+            "clip_range": config.clip_range,
+        } | dict(config.algo_options)

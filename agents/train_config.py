@@ -1,11 +1,14 @@
 """What a training run is asked to do, as frozen data."""
 
+import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self
 
 from slategym.agents.aux_losses import AUX_LOSSES
+from slategym.agents.item_tables import Tables
+from slategym.envs.classic_variant import ClassicVariant
 from slategym.envs.protocol import AnyVariant
 from slategym.envs.registry import get_variant
 from slategym.envs.vector import SlateVectorEnv
@@ -24,9 +27,12 @@ RANGES: dict[str, tuple[float, float]] = {
     "batch_size": (2, 1e9),
     "epochs": (1, 1000),
     "learning_rate": (1e-9, 1),
+    "final_rate": (0, 1),
     "gamma": (0, 1),
     "gae_lambda": (0, 1),
     "entropy": (0, 10),
+    "final_entropy": (0, 1),
+    "reward_scale": (0, 1e9),
     "value": (0, 100),
     "clip_range": (1e-3, 10),
     "max_grad_norm": (1e-6, 1e6),
@@ -41,7 +47,13 @@ RANGES: dict[str, tuple[float, float]] = {
     "gradients_every": (0, 1e6),
     "threads": (1, 1024),
 }
-CHOICES = {"observation": ("ids", "features"), "rank_by": ("policy", "response")}
+CHOICES = {
+    "observation": ("ids", "features"),
+    "rank_by": ("policy", "response"),
+    "scorer": ("product", "joint"),
+}
+OPTIONS = ("env", "algo_options")
+"""Fields that hold options of others, checked where they are used."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +70,14 @@ class TrainConfig:
     """Decides initial weights, users, luck and exploration."""
     variant: str = "slategym/World-v0"
     """Registered id of the environment."""
+    algo: str = "ppo"
+    """One of `slategym.agents.algorithms.ALGORITHMS`."""
+    algo_options: Mapping[str, Any] = field(default_factory=dict)
+    """Keywords of that algorithm's constructor that are no field here."""
+    env: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters of the variant to override, beside the three sizes below."""
     observation: Literal["ids", "features"] = "ids"
-    """Encoding used in training; the weights serve both."""
+    """Encoding used in training; the weights serve both. A classic without ids uses "features"."""
     slate_size: int | None = None
     """K; None = the variant's own."""
     num_candidates: int | None = None
@@ -76,12 +94,18 @@ class TrainConfig:
     """Passes over a rollout."""
     learning_rate: float = 1e-3
     """Of Adam."""
+    final_rate: float = 1.0
+    """Share of the learning rate that is left at the end; it falls in a line."""
     gamma: float = 0.97
     """Discount per step."""
     gae_lambda: float = 0.95
     """Of generalised advantage estimation."""
     entropy: float = 0.003
     """Weight of the entropy bonus."""
+    final_entropy: float = 1.0
+    """Share of the entropy bonus that is left at the end; it falls in a line."""
+    reward_scale: float = 1.0
+    """Rewards are multiplied by it in learning; 0 = so that a random episode is worth 10."""
     value: float = 0.1
     """Weight of the value loss."""
     clip_range: float = 0.2
@@ -92,6 +116,8 @@ class TrainConfig:
     """W, width of the trunk."""
     embedding: int = 32
     """E, width of the item embedding."""
+    scorer: Literal["product", "joint"] = "product"
+    """"joint": adds a network over user, item and the other candidates to the product's score."""
     rating: float = 1.0
     """Weight of the rating loss; 0 = off."""
     item_features: float = 0.05
@@ -113,7 +139,11 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for entry in fields(self):
-            _check(entry.name, getattr(self, entry.name), type(entry.default))
+            value = getattr(self, entry.name)
+            if entry.name in OPTIONS:
+                object.__setattr__(self, entry.name, _plain(entry.name, value))
+            else:
+                _check(entry.name, value, type(entry.default))
         if self.rank_by == "response" and self.rating == 0:
             raise UsageError("rank_by='response' needs rating > 0: it ranks by what that learns.")
 
@@ -140,17 +170,49 @@ class TrainConfig:
         """
         sizes = {name: getattr(self, name) for name in ("slate_size", "num_candidates", "horizon")}
         asked = {name: size for name, size in sizes.items() if size is not None}
-        return get_variant(self.variant).override(**asked)
+        twice = next((name for name in asked if name in self.env), None)
+        if twice is not None:
+            raise UsageError(f"{twice} is given both by itself and in env; give it once.")
+        return get_variant(self.variant).override(**asked, **self.env)
 
-    def make_env(self, world: World, num_envs: int, observation: str) -> SlateVectorEnv:
-        """Return a batched environment of the task over the world's training users.
+    def make_env(self, world: World | None, num_envs: int, observation: str) -> SlateVectorEnv:
+        """Return a batched environment of the task, over the world's training users if it has one.
+
+        Args:
+            world: None: a classic's users have none, another variant's live in its own world.
+            num_envs: B.
+            observation: "ids" or "features"; a classic without ids gives features.
 
         Raises:
             UsageError: see `task`; or more candidates than the world has items.
         """
-        return SlateVectorEnv(
-            num_envs, variant=self.task(), world=world, users="train", observation=observation
-        )
+        task = self.task()
+        if not isinstance(task, ClassicVariant):
+            return SlateVectorEnv(
+                num_envs, variant=task, world=world, users="train", observation=observation
+            )
+        encoding = observation if observation in task.constants.observations else "features"
+        return SlateVectorEnv(num_envs, variant=task, world=world, observation=encoding)
+
+    def schedule(self) -> Callable[[float], float]:
+        """Return the learning rate over the share of training that remains."""
+        full, final = self.learning_rate, self.final_rate
+        return lambda left: full * (final + (1.0 - final) * left)
+
+    def network(self, tables: Tables) -> dict[str, Any]:
+        """Return the arguments of `SlatePolicy` beside its spaces.
+
+        Args:
+            tables: of the world or the classic.
+        """
+        return {
+            "tables": tables,
+            "aux": self.aux,
+            "rank_by": self.rank_by,
+            "width": self.width,
+            "embedding": self.embedding,
+            "scorer": self.scorer,
+        }
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""
@@ -171,6 +233,16 @@ class TrainConfig:
                     f"Known: {', '.join(known)}."
                 )
         return cls(**values)
+
+
+def _plain(name: str, value: object) -> dict[str, Any]:
+    """Return options as plain JSON values, or refuse them."""
+    if not isinstance(value, Mapping):
+        raise UsageError(f"{name} is {value!r}; it must be a mapping of names to values.")
+    try:
+        return dict(json.loads(json.dumps(dict(value), allow_nan=False)))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{name} is {value!r}; its values must be plain ({error}).") from None
 
 
 def _check(name: str, value: object, kind: type) -> None:

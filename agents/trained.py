@@ -1,17 +1,22 @@
 """Trained agents as policies."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from gymnasium import spaces
 
+from slategym.agents.algorithms import algorithm
 from slategym.agents.checkpoint import load_arrays, load_module
-from slategym.agents.item_tables import PublicTables
+from slategym.agents.classic_tables import ClassicTables
+from slategym.agents.item_tables import PublicTables, Tables
 from slategym.agents.policy import Observation, Slate, top_positions
 from slategym.agents.run_folder import RunFolder, check_schema
 from slategym.agents.slate_policy import SlatePolicy
 from slategym.agents.train_config import TrainConfig
+from slategym.envs.classic_variant import ClassicVariant
+from slategym.envs.vector import SlateVectorEnv
 from slategym.envs.world import World
 from slategym.errors import DataError, UsageError
 from slategym.files import read_json
@@ -64,7 +69,7 @@ class TrainedPolicy:
 
 def load_agent(
     run: str | Path,
-    world: World,
+    world: World | None,
     *,
     name: str = "agent",
     sample: bool = False,
@@ -75,7 +80,7 @@ def load_agent(
 
     Args:
         run: the RUN folder.
-        world: the world it will serve; its item table becomes the agent's.
+        world: the world it will serve; its item table becomes the agent's. None for a classic.
         name: what the agent is called in reports.
         sample: draw slates instead of taking the best.
         slate_size: K; None = the one it was trained with.
@@ -89,12 +94,7 @@ def load_agent(
     folder = RunFolder(Path(run))
     record = read_json(folder.agent)
     check_schema(folder.agent, record)
-    trained_on = record["world"]
-    if trained_on["hash"] != world.hash and not transfer:
-        raise UsageError(
-            f"{run} was trained on world {trained_on['name']!r} (hash {trained_on['hash'][:12]}), "
-            f"not on {world.info.name!r} ({world.hash[:12]}); pass transfer=True to allow it."
-        )
+    _check_world(run, record["world"], world, transfer)
     if not folder.finished:
         raise DataError(f"{run} is not finished; give the same train command again.")
     config = TrainConfig.from_json(record["config"])
@@ -104,19 +104,42 @@ def load_agent(
     return TrainedPolicy(network, name=name, sample=sample, slate_size=slate_size)
 
 
-def make_network(world: World, config: TrainConfig, slate_size: int) -> SlatePolicy:
-    """Return an untrained network for a world; its weights do not depend on C, K or H.
+def _check_world(
+    run: str | Path, then: dict[str, Any] | None, world: World | None, transfer: bool
+) -> None:
+    """Refuse a world other than the one trained on."""
+    if then is None:
+        if world is not None:
+            raise UsageError(
+                f"{run} was trained on a classic, which has no world; pass None, not "
+                f"{world.info.name!r}."
+            )
+        return
+    if world is None:
+        raise UsageError(f"{run} was trained on world {then['name']!r}; pass a world.")
+    if then["hash"] != world.hash and not transfer:
+        raise UsageError(
+            f"{run} was trained on world {then['name']!r} (hash {then['hash'][:12]}), "
+            f"not on {world.info.name!r} ({world.hash[:12]}); pass transfer=True to allow it."
+        )
+
+
+def tables_of(venv: SlateVectorEnv) -> Tables:
+    """Return what an agent holds of the world, or the classic, of an environment."""
+    if isinstance(venv.variant, ClassicVariant):
+        return ClassicTables.from_variant(venv.variant)
+    return PublicTables.from_world(venv.world)
+
+
+def make_network(world: World | None, config: TrainConfig, slate_size: int) -> SlatePolicy:
+    """Return an untrained network for a world or a classic; its weights do not depend on C, K, H.
 
     Where the task's scenario takes knowledge from the platform, the network's tables lack it too.
     """
     env = config.make_env(world, 1, "ids")
-    return SlatePolicy(
+    return algorithm(config.algo).network(
         env.single_observation_space,
         spaces.MultiDiscrete([slate_size] * slate_size),
-        lambda _: config.learning_rate,
-        tables=PublicTables.from_world(env.world),
-        aux=config.aux,
-        rank_by=config.rank_by,
-        width=config.width,
-        embedding=config.embedding,
+        tables_of(env),
+        config,
     )

@@ -1,5 +1,6 @@
 """Training runs that survive being killed: the same command continues them, bit for bit."""
 
+import math
 import random
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from slategym.agents.algorithms import algorithm
 from slategym.agents.checkpoint import (
     module_arrays,
     read_checkpoint,
@@ -18,18 +20,20 @@ from slategym.agents.checkpoint import (
     write_checkpoint,
 )
 from slategym.agents.evaluation import evaluate
-from slategym.agents.item_tables import PublicTables
 from slategym.agents.run_folder import RunFolder
-from slategym.agents.sb3_env import SB3VecEnv, as_sb3
-from slategym.agents.slate_policy import SlatePolicy
-from slategym.agents.slate_ppo import SlatePPO
+from slategym.agents.sb3_env import as_sb3
 from slategym.agents.train_config import TrainConfig
-from slategym.agents.trained import TrainedPolicy
+from slategym.agents.trained import TrainedPolicy, tables_of
+from slategym.envs.classic_variant import ClassicVariant
 from slategym.envs.world import World
+from slategym.errors import DataError, UsageError
 from slategym.progress import Progress, Silent, stage
 
 # Evaluation meets the same users with the same luck in every run, whatever its seed.
 EVALUATION_SEED = 20_261_124
+# What a random episode is worth where the scale of rewards is left to training.
+RANDOM_WORTH = 10.0
+SCALE_USERS = 512
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class TrainResult:
 
 
 def train(
-    world: World | str | Path,
+    world: World | str | Path | None,
     out: str | Path,
     config: TrainConfig | None = None,
     progress: Progress | None = None,
@@ -63,19 +67,22 @@ def train(
     weights, bit for bit; once finished it returns at once.
 
     Args:
-        world: a world or its folder.
+        world: a world or its folder; None for a classic, which has none.
         out: the RUN folder; new, empty, or begun by the same call.
         config: what to train; the default configuration if None.
         progress: where to report to.
 
     Raises:
         UsageError: the folder holds another run, or the configuration does not fit the variant.
-        DataError: the world or the checkpoint is damaged.
+        DataError: the world or the checkpoint is damaged; or training diverged: the message says
+            at which frame and by which figure.
     """
     config = TrainConfig() if config is None else config
     progress = Silent() if progress is None else progress
-    path = None if isinstance(world, World) else Path(world)
-    opened = world if isinstance(world, World) else World.open(world)
+    path = None if world is None or isinstance(world, World) else Path(world)
+    opened = world if path is None else World.open(path)
+    assert opened is None or isinstance(opened, World)
+    _check_world(opened, config)
     folder = RunFolder(Path(out))
     begun = folder.begun(opened, config)
     if not folder.finished:
@@ -87,6 +94,19 @@ def train(
                 folder.begin(opened, config, path)
             trainer.run(progress)
     return read_result(folder.path)
+
+
+def _check_world(world: World | None, config: TrainConfig) -> None:
+    """Refuse a classic in a world, and another variant without one."""
+    classic = isinstance(config.task(), ClassicVariant)
+    if classic and world is not None:
+        raise UsageError(
+            f"variant {config.variant!r} is a classic and lives in no world; leave --world out."
+        )
+    if not classic and world is None:
+        raise UsageError(
+            f"variant {config.variant!r} needs a world; name one with --world (see slategym build)."
+        )
 
 
 def read_result(run: str | Path) -> TrainResult:
@@ -133,11 +153,13 @@ def seed_rollout(seed: int, iteration: int) -> None:
 class _Trainer:
     """One training run in progress."""
 
-    def __init__(self, world: World, folder: RunFolder, config: TrainConfig) -> None:
+    def __init__(self, world: World | None, folder: RunFolder, config: TrainConfig) -> None:
         self.folder, self.config = folder, config
         self.env = as_sb3(config.make_env(world, config.num_envs, config.observation))
+        self.env.reward_scale = config.reward_scale or _automatic_scale(world, config)
         self.watched = config.make_env(world, config.evaluation_users, "ids")
-        self.model = make_model(self.env, PublicTables.from_world(self.env.venv.world), config)
+        tables = tables_of(self.env.venv)
+        self.model = algorithm(config.algo).from_config(self.env, tables, config)
         self.cpu_seconds = 0.0
 
     def run(self, progress: Progress) -> None:
@@ -178,23 +200,16 @@ class _Trainer:
     def _figures(self) -> dict[str, Any]:
         """Return what the last rollout says: returns, losses, time."""
         returns, lengths = self.env.take_finished()
-        logged = self.model.logger.name_to_value
-        losses = {
-            "policy_loss": logged["train/policy_gradient_loss"],
-            "value_loss": logged["train/value_loss"],
-            "entropy": -logged["train/entropy_loss"],
-            "approx_kl": logged["train/approx_kl"],
-            "clip_fraction": logged["train/clip_fraction"],
-            "explained_variance": logged["train/explained_variance"],
-        }
-        finite = {k: float(v) if np.isfinite(v) else None for k, v in losses.items()}
+        aux, figures = self.model.policy.take_aux_means(), self.model.figures()
+        _check_finite(figures | aux, self.model.num_timesteps)
+        finite = {k: v if math.isfinite(v) else None for k, v in figures.items()}
         return {
             "kind": "rollout",
             "frames": self.model.num_timesteps,
             "episodes": len(returns),
             "return": float(returns.mean()) if len(returns) else None,
             "length": float(lengths.mean()) if len(lengths) else None,
-            "aux": self.model.policy.take_aux_means(),
+            "aux": aux,
             "cpu_seconds": round(self.cpu_seconds, 3),
         } | finite
 
@@ -230,27 +245,34 @@ class _Trainer:
         return int(facts["iteration"])
 
 
-def make_model(env: SB3VecEnv, tables: PublicTables, config: TrainConfig) -> SlatePPO:
-    """Return an untrained agent; its weights depend on the seed of the configuration."""
-    return SlatePPO(
-        SlatePolicy,
-        env,
-        n_steps=config.n_steps,
-        batch_size=min(config.batch_size, config.rollout_frames),
-        n_epochs=config.epochs,
-        learning_rate=config.learning_rate,
-        gamma=config.gamma,
-        gae_lambda=config.gae_lambda,
-        ent_coef=config.entropy,
-        vf_coef=config.value,
-        clip_range=config.clip_range,
-        max_grad_norm=config.max_grad_norm,
-        seed=config.seed,
-        policy_kwargs={
-            "tables": tables,
-            "aux": config.aux,
-            "rank_by": config.rank_by,
-            "width": config.width,
-            "embedding": config.embedding,
-        },
-    )
+def _check_finite(figures: dict[str, float], frames: int) -> None:
+    """Stop a run that diverged.
+
+    Raises:
+        DataError: a figure is not finite, but for the explained variance, which is not where
+            nothing was earned.
+    """
+    for name, value in figures.items():
+        if not math.isfinite(value) and name != "explained_variance":
+            raise DataError(
+                f"training diverged at frame {frames:,}: {name} is {value}; the last checkpoint "
+                "is kept, but it would diverge again: lower learning_rate or reward_scale, or "
+                "raise batch_size, and train into a new folder."
+            )
+
+
+def _automatic_scale(world: World | None, config: TrainConfig) -> float:
+    """Return what makes an episode of random slates worth `RANDOM_WORTH`."""
+    venv = config.make_env(world, SCALE_USERS, config.observation)
+    venv.reset(seed=EVALUATION_SEED)
+    rng = np.random.default_rng(EVALUATION_SEED)
+    task = config.task()
+    alive, total = np.ones(SCALE_USERS, bool), np.zeros(SCALE_USERS)
+    while alive.any():
+        noise = rng.random((SCALE_USERS, task.num_candidates))
+        slates = noise.argsort(1)[:, : task.slate_size]
+        _, reward, ended, cut, _ = venv.step(slates.reshape(venv.action_space.shape))
+        total += alive * reward
+        alive &= ~(ended | cut)
+    worth = float(np.abs(total).mean())
+    return RANDOM_WORTH / worth if worth > 0 else 1.0
