@@ -1,4 +1,4 @@
-"""Policies that learn nothing: random, popularity, collaborative filtering and its re-rankings."""
+"""Policies that learn nothing: random, popularity, collaborative filtering, and a reference."""
 
 from typing import Any
 
@@ -32,11 +32,17 @@ class PopularityPolicy:
 
     def __init__(self, world: World, slate_size: int) -> None:
         self.slate_size = slate_size
-        self._popularity = np.append(np.asarray(world.item_popularity, np.float64), -1.0)
+        self._popularity: FloatArray = np.append(
+            np.asarray(world.item_popularity, np.float64), -1.0
+        )
+
+    def scores(self, observation: Observation) -> FloatArray:
+        """Return the public interactions ``(B, C)`` of the candidates."""
+        return self._popularity[observation["candidates"]]
 
     def act(self, observation: Observation, rng: np.random.Generator) -> Slate:  # noqa: ARG002
         """Return slates ``(B, K)``, most popular first."""
-        return top_positions(self._popularity[observation["candidates"]], self.slate_size)
+        return top_positions(self.scores(observation), self.slate_size)
 
 
 class CFGreedyPolicy:
@@ -93,7 +99,7 @@ class CFRestPolicy(CFGreedyPolicy):
             raise UsageError(f"fatigue is {fatigue}; it must be at least 0.")
         super().__init__(world, slate_size, noise_std)
         self.fatigue = fatigue
-        self._topics = _padded(world.item_topics)
+        self._topics = padded(world.item_topics)
 
     def act(self, observation: Observation, rng: np.random.Generator) -> Slate:  # noqa: ARG002
         """Return slates ``(B, K)``, best rating after the charge for exposure first."""
@@ -102,61 +108,6 @@ class CFRestPolicy(CFGreedyPolicy):
         topics = self._topics[observation["candidates"]]  # (B, C, Z)
         tired = np.einsum("bz,bcz->bc", exposure, topics)
         return top_positions(self.scores(observation) - self.fatigue * tired, self.slate_size)
-
-
-class MMRPolicy(CFGreedyPolicy):
-    """CF-greedy re-ranked for variety: maximal marginal relevance (Carbonell & Goldstein 1998).
-
-    Each slot takes the candidate that maximises
-    ``trade_off * relevance - (1 - trade_off) * max cosine to the slots before it``, relevance
-    being the predicted rating scaled to [0, 1] over the candidates, cosine that of
-    `World.directions`.
-
-    Args:
-        world: only its public tables are read.
-        slate_size: K.
-        trade_off: in [0, 1]; 1 is CF-greedy.
-        noise_std: as in `CFGreedyPolicy`.
-    """
-
-    name = "cf-mmr"
-
-    def __init__(
-        self,
-        world: World,
-        slate_size: int,
-        trade_off: float = 0.7,
-        noise_std: float | None = None,
-    ) -> None:
-        if not 0 <= trade_off <= 1:
-            raise UsageError(f"trade_off is {trade_off}; it must be in [0, 1].")
-        super().__init__(world, slate_size, noise_std)
-        self.trade_off = trade_off
-        self._direction = _padded(np.asarray(world.directions))
-
-    def act(self, observation: Observation, rng: np.random.Generator) -> Slate:  # noqa: ARG002
-        """Return slates ``(B, K)`` in the order the slots were filled."""
-        scores = self.scores(observation)
-        low, high = scores.min(1, keepdims=True), scores.max(1, keepdims=True)
-        relevance = (scores - low) / np.where(high > low, high - low, 1.0)
-        direction = self._direction[observation["candidates"]]  # (B, C, D)
-        return self._fill(relevance, direction)
-
-    def _fill(self, relevance: FloatArray, direction: NDArray[Any]) -> Slate:
-        """Fill the slots one by one for all rows at once."""
-        picked = top_positions(relevance, self.slate_size)[:, :1]
-        rows = np.arange(len(relevance))
-        nearest = np.full(relevance.shape, -1.0)
-        free = np.ones(relevance.shape, bool)
-        for _ in range(1, self.slate_size):
-            last = picked[:, -1]
-            free[rows, last] = False
-            cosine = np.einsum("bcd,bd->bc", direction, direction[rows, last])
-            nearest = np.maximum(nearest, cosine)
-            gain = self.trade_off * relevance - (1 - self.trade_off) * nearest
-            best = np.where(free, gain, -np.inf).argmax(1)  # the first of equals
-            picked = np.concatenate([picked, best[:, None]], axis=1)
-        return picked
 
 
 class OracleMyopicPolicy:
@@ -185,7 +136,7 @@ class OracleMyopicPolicy:
         return top_positions(observation["privileged_click_logit"], self.slate_size)
 
 
-def _padded(table: NDArray[Any]) -> FloatArray:
+def padded(table: NDArray[Any]) -> FloatArray:
     """Return a table ``(I, n)`` with a zero row for padding, ``(I + 1, n)``."""
     table = np.asarray(table, np.float64)
     return np.concatenate([table, np.zeros((1, table.shape[1]))])
