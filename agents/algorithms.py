@@ -16,6 +16,10 @@ from slategym.errors import unknown_name
 ALGORITHMS: dict[str, str] = {
     "ppo": "slategym.agents.slate_ppo:SlatePPO",
     "a2c": "slategym.agents.slate_a2c:SlateA2C",
+    "slate_q": "slategym.agents.slate_q:SlateQ",
+    "slate_q_full": "slategym.agents.slate_full_q:FullSlateQ",
+    "proto_sac": "slategym.agents.proto_item:ProtoSAC",
+    "proto_td3": "slategym.agents.proto_item:ProtoTD3",
 }
 """Name -> ``module:Class``; the class is an `Algorithm`."""
 

@@ -1,6 +1,6 @@
 """SAC and TD3 whose action is a proto-item: a point in item space, answered by what is near it."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -12,15 +12,25 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 from slategym.agents.proto_policy import ProtoCritic, ProtoPolicy, proto_box
 from slategym.agents.replay_aux import AuxReplayBuffer
 from slategym.agents.slate_off_policy import SlateOffPolicy
+from slategym.agents.slate_policy import SlatePolicy
+
+# Share of the rows whose stored action is where the items shown lie.
+SHOWN = 0.5
 
 
 class ProtoItem(SlateOffPolicy):
     """What SAC and TD3 of proto-items share.
 
-    Stored as action is the proto-item; with neighbours ranked by value, the mean of the items
-    shown, which is what was then acted (Dulac-Arnold et al. 2015, algorithm 2).
+    What is stored as action is the proto-item. With neighbours ranked by value, it is for some
+    rows the mean of the items shown: values are then also learned where items lie. Storing only
+    that (Dulac-Arnold et al. 2015, algorithm 2) lets the values of points that no item lies at grow
+    without bound, storing it never leaves the ranking to chance.
     """
 
+    policy_class: ClassVar[type[SlatePolicy]] = ProtoPolicy
+    policy_options: ClassVar[tuple[str, ...]] = (
+        "dims", "metric", "search", "neighbours", "matched", "horizon",
+    )  # fmt: skip
     policy: ProtoPolicy
     critic_target: ProtoCritic
 
@@ -28,7 +38,7 @@ class ProtoItem(SlateOffPolicy):
         """Set up over an environment that acts on slates."""
         self.policy_kwargs = self.policy_kwargs | {"slate_space": env.action_space}
         self.enter(env)
-        self.action_space = proto_box(self.policy.space.dims)
+        self.action_space = proto_box(self.policy.proto_dims)
 
     def _create_aliases(self) -> None:
         self.actor, self.critic = self.policy.actor, self.policy.critic
@@ -50,15 +60,16 @@ class ProtoItem(SlateOffPolicy):
         obs, policy = self._tensors(), self.policy
         with torch.no_grad():
             if self.num_timesteps < learning_starts:
-                drawn = self._rng.uniform(-1.0, 1.0, (n_envs, policy.space.dims))
+                drawn = self._rng.uniform(-1.0, 1.0, (n_envs, policy.proto_dims))
                 actions = torch.from_numpy(drawn.astype(np.float32))
             else:
                 actions = self.explore(obs)
             slate = policy.answer(obs, actions)
             policy.last_read = policy.read(obs, slate)
             if policy.neighbours > policy.slate.slate_size:
-                shown = policy.space.embed(policy.last_read.items)
-                actions = policy.space.as_actions(shown.mean(1))
+                shown = policy.space.as_actions(policy.places(policy.last_read).mean(1))
+                other = torch.from_numpy(self._rng.random((n_envs, 1)) < SHOWN)
+                actions = torch.where(other, shown, actions)
         return slate.numpy().reshape(n_envs, *self.env.action_space.shape), actions.numpy()
 
     def modules(self) -> dict[str, torch.nn.Module]:
@@ -79,7 +90,7 @@ class ProtoItem(SlateOffPolicy):
         with torch.no_grad():
             following = self.actor(data.next_observations)
             both = torch.cat(self.critic_target(data.next_observations, following), 1)
-            goal = data.rewards + (1 - data.dones) * self.gamma * both.amin(1, keepdim=True)
+            goal = data.rewards + (1 - data.dones) * data.discounts * both.amin(1, keepdim=True)
         hidden = self.policy.trunk(self.policy.state_of(data.observations))
         found = self.critic.values(hidden, data.actions)
         losses = {"value": sum(F.mse_loss(value, goal) for value in found)}
@@ -96,6 +107,8 @@ class ProtoSAC(ProtoItem, SAC):
         env: made by `as_sb3`; it acts on slates.
         iteration_steps: steps of all rows per `iterate`.
         auto_scale: bring rewards to unit deviation.
+        return_steps: rewards summed before the value of what follows; more carry credit past what
+            the observation does not show, at the price of noise.
         learning_rate: of Adam.
         buffer_size: transitions kept.
         learning_starts: frames of random proto-items before learning begins.
@@ -115,6 +128,7 @@ class ProtoSAC(ProtoItem, SAC):
         *,
         iteration_steps: int = 32,
         auto_scale: bool = True,
+        return_steps: int = 1,
         learning_rate: float = 1e-3,
         buffer_size: int = 100_000,
         learning_starts: int = 4096,
@@ -127,6 +141,7 @@ class ProtoSAC(ProtoItem, SAC):
         **options: Any,  # noqa: ANN401
     ) -> None:
         self.iteration_steps, self.auto_scale = iteration_steps, auto_scale
+        self.return_steps = return_steps
         super().__init__(
             policy,
             None,
@@ -149,11 +164,11 @@ class ProtoSAC(ProtoItem, SAC):
         super()._setup_model()
         if automatic:
             # Stable-Baselines3 counted the slots of the environment's action space.
-            self.target_entropy = -float(self.policy.space.dims)
+            self.target_entropy = -float(self.policy.proto_dims)
 
     def explore(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
         """Return proto-items drawn from the actor's law."""
-        noise = torch.from_numpy(self._rng.standard_normal((self.n_envs, self.policy.space.dims)))
+        noise = torch.from_numpy(self._rng.standard_normal((self.n_envs, self.policy.proto_dims)))
         return self.actor.draw(obs, noise.float())
 
     def modules(self) -> dict[str, torch.nn.Module]:
@@ -185,6 +200,8 @@ class ProtoTD3(ProtoItem, TD3):
         env: made by `as_sb3`; it acts on slates.
         iteration_steps: steps of all rows per `iterate`.
         auto_scale: bring rewards to unit deviation.
+        return_steps: rewards summed before the value of what follows; more carry credit past what
+            the observation does not show, at the price of noise.
         exploration: deviation of the noise on proto-items.
         learning_rate: of Adam.
         buffer_size: transitions kept.
@@ -204,6 +221,7 @@ class ProtoTD3(ProtoItem, TD3):
         *,
         iteration_steps: int = 32,
         auto_scale: bool = True,
+        return_steps: int = 1,
         exploration: float = 0.2,
         learning_rate: float = 1e-3,
         buffer_size: int = 100_000,
@@ -216,6 +234,7 @@ class ProtoTD3(ProtoItem, TD3):
         **options: Any,  # noqa: ANN401
     ) -> None:
         self.iteration_steps, self.auto_scale = iteration_steps, auto_scale
+        self.return_steps = return_steps
         self.exploration = exploration
         super().__init__(
             policy,
@@ -239,7 +258,7 @@ class ProtoTD3(ProtoItem, TD3):
 
     def explore(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
         """Return the actor's proto-items with noise."""
-        noise = self._rng.normal(0.0, self.exploration, (self.n_envs, self.policy.space.dims))
+        noise = self._rng.normal(0.0, self.exploration, (self.n_envs, self.policy.proto_dims))
         return (self.actor(obs) + torch.from_numpy(noise.astype(np.float32))).clamp(-1.0, 1.0)
 
     def modules(self) -> dict[str, torch.nn.Module]:

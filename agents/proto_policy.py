@@ -137,10 +137,12 @@ class ProtoPolicy(SlatePolicy):
         action_space: of slates, unless ``slate_space`` is given.
         *args: of `SlatePolicy`.
         slate_space: the space of slates where the algorithm acts in another.
-        dims: E, most numbers per proto-item.
+        dims: most numbers of the item's vector.
         metric: see `ProtoSpace`.
         search: see `ProtoSpace`.
         neighbours: k; 0 = the nearest are the slate.
+        matched: an item's place for a user is its vector and, beside it, its match features with
+            that user's history; not where the whole catalogue is searched.
         horizon: the value's unit: 1 / (1 - gamma), or of that order.
         **options: of `SlatePolicy`.
     """
@@ -155,12 +157,13 @@ class ProtoPolicy(SlatePolicy):
         metric: Metric = "dot",
         search: Search = "exact",
         neighbours: int = 0,
+        matched: bool = True,
         horizon: float = 20.0,
         use_sde: bool = False,  # noqa: ARG002 - Stable-Baselines3 passes it
         **options: Any,  # noqa: ANN401
     ) -> None:
         self.dims, self.metric, self.search = dims, metric, search
-        self.neighbours, self.horizon = neighbours, horizon
+        self.neighbours, self.matched, self.horizon = neighbours, matched, horizon
         acts_in = action_space if slate_space is None else slate_space
         super().__init__(observation_space, acts_in, *args, **options)
 
@@ -168,9 +171,12 @@ class ProtoPolicy(SlatePolicy):
         """Make the networks of `SlatePolicy`, actor and critics."""
         super()._build(lr_schedule)
         self.space = ProtoSpace(self.features, self.dims, self.metric, self.search)
+        self.matched = self.matched and "candidates" in self.observation_space.spaces
+        self.proto_dims = self.space.dims + self.matched * self.features.match_size
         inputs = self.features.state_size + self.width
-        self.actor = ProtoActor(self, inputs, self.width, self.space.dims)
-        self.critic = ProtoCritic(self, self.trunk, self.width, self.space.dims, self.horizon)
+        self.actor = ProtoActor(self, inputs, self.width, self.proto_dims)
+        self.critic = ProtoCritic(self, self.trunk, self.width, self.proto_dims, self.horizon)
+        self._seen: tuple[Obs, Inputs] | None = None
         self.memory: AuxReplayBuffer | None = None
         self.last_read = Read(Inputs(torch.zeros(0), torch.zeros(0)), torch.zeros(0))
         others = [p for name, p in self.named_parameters() if not name.startswith("actor.")]
@@ -179,13 +185,28 @@ class ProtoPolicy(SlatePolicy):
         self.actor_optimizer = made[0](self.actor.parameters(), lr=lr_schedule(1), **made[1])
         self.actor.optimizer = self.actor_optimizer
 
-    def state_of(self, obs: Obs) -> torch.Tensor:
-        """Return the state features ``(B, S)``, kept ones where the memory drew them."""
+    def whole(self, obs: Obs) -> Inputs:
+        """Return what is read of a batch: kept, where the memory drew it or it was just read."""
         kept = None if self.memory is None else self.memory.inputs_of(obs)
         if kept is not None:
-            return kept.state
-        with torch.no_grad():
-            return self.features.state(obs, self.features.history(obs))
+            return kept
+        if self._seen is None or self._seen[0] is not obs:
+            first = obs if "candidates" in obs else self._shown(obs, self._first(obs))
+            self._seen = obs, self.features(first)
+        return self._seen[1]
+
+    def state_of(self, obs: Obs) -> torch.Tensor:
+        """Return the state features ``(B, S)``."""
+        return self.whole(obs).state
+
+    def places(self, read: Read) -> torch.Tensor:
+        """Return where items lie for the users they were read for ``(B, n, E)``."""
+        places = self.space.embed(read.items)
+        return torch.cat([places, read.inputs.match], -1) if self.matched else places
+
+    def points(self, obs: Obs) -> torch.Tensor:
+        """Return where candidates lie for these users ``(B, C, E)``."""
+        return self.places(Read(self.whole(obs), obs["candidates"]))
 
     def joined(self, obs: Obs) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return trunk outputs ``(B, W)`` and the auxiliary loss of the batch drawn last."""
@@ -209,12 +230,17 @@ class ProtoPolicy(SlatePolicy):
             obs: the batch.
             slate: positions; the first K candidates if None (where nothing was shown).
         """
-        if slate is None:
-            first = torch.arange(self.slate.slate_size)
-            slate = first.expand(len(obs["user"]), -1)
+        slate = self._first(obs) if slate is None else slate
         shown = self._shown(obs, slate)
-        with torch.no_grad():
-            return Read(self.features(shown), shown["candidates"])
+        if "candidates" not in obs:
+            return Read(self.features(shown), slate)
+        inputs = self.whole(obs)
+        index = slate[..., None].expand(-1, -1, inputs.match.shape[2])
+        return Read(Inputs(inputs.state, inputs.match.gather(1, index)), shown["candidates"])
+
+    def _first(self, obs: Obs) -> torch.Tensor:
+        """Return the first K positions ``(B, K)``."""
+        return torch.arange(self.slate.slate_size).expand(len(obs["user"]), -1)
 
     def _shown(self, obs: Obs, slate: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return observations with the items of slates ``(B, K)`` as candidates."""
@@ -222,13 +248,7 @@ class ProtoPolicy(SlatePolicy):
         if "candidates" not in obs:
             shown["candidates"] = slate
             return shown
-        widths = {
-            "candidates": len(self.features.shift),
-            "candidate_traits": self.features.extras.traits,
-        }
-        for name, width in widths.items():
-            if name in obs:
-                shown[name] = _at(obs[name], slate, width)
+        shown["candidates"] = _at(obs["candidates"], slate, len(self.features.shift))
         return shown
 
     @torch.no_grad()
@@ -246,7 +266,7 @@ class ProtoPolicy(SlatePolicy):
 
     def _keys(self, obs: Obs, actions: torch.Tensor) -> torch.Tensor:
         """Return numbers ``(B, C)`` whose K largest candidates are the slate."""
-        points = self.space.embed(obs["candidates"])
+        points = self.points(obs)
         near = self.space.nearness(actions, points)
         if self.neighbours <= self.slate.slate_size:
             return near
@@ -269,7 +289,7 @@ class ProtoPolicy(SlatePolicy):
         actions = self.actor(obs)
         if "candidates" in obs:
             scores = self._keys(obs, actions)
-            points = self.space.embed(obs["candidates"])
+            points = self.points(obs)
             index = torch.arange(points.shape[0] * points.shape[1]).view(points.shape[:2])
             items = CandidateItems(points.flatten(0, 1), index)
         else:

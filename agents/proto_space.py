@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from slategym.agents.classic_features import ClassicFeatures
 from slategym.agents.features import ObservationFeatures
 from slategym.envs.nearest import NearestItems
 from slategym.errors import UsageError
@@ -17,6 +18,8 @@ METRICS, SEARCHES = ("dot", "euclidean"), ("exact", "approximate")
 
 # Axes have unit deviation; a proto-item may point this many deviations out.
 REACH = 2.0
+# Vectors of so few numbers keep all their axes.
+NARROW = 32
 
 
 class ProtoSpace(nn.Module):
@@ -27,7 +30,7 @@ class ProtoSpace(nn.Module):
 
     Args:
         features: what turns ids and raw vectors into standardised vectors.
-        dims: most axes kept; fewer where items have fewer.
+        dims: most axes kept of vectors of more than `NARROW` numbers.
         metric: "dot": the nearest item has the greatest inner product with the proto-item;
             "euclidean": the least distance.
         search: how the whole catalogue is searched: "exact", or "approximate" by inverted lists.
@@ -41,7 +44,7 @@ class ProtoSpace(nn.Module):
 
     def __init__(
         self,
-        features: ObservationFeatures,
+        features: ObservationFeatures | ClassicFeatures,
         dims: int = 16,
         metric: Metric = "dot",
         search: Search = "exact",
@@ -53,8 +56,10 @@ class ProtoSpace(nn.Module):
         super().__init__()
         self.metric, self.search = metric, search
         table = features.table[:-1].double().numpy()
-        centre = table.mean(0)
-        axes = _axes(table - centre, dims)
+        centre, axes = np.zeros(table.shape[1]), np.eye(table.shape[1])
+        if len(table):  # else items are not rows of a table, and their features are the axes
+            centre = table.mean(0)
+            axes = _axes(table - centre, table.shape[1] if table.shape[1] <= NARROW else dims)
         # Saved with the weights: what an action means must not depend on the catalogue served.
         self.register_buffer("axes", torch.as_tensor(axes, dtype=torch.float32))
         self.register_buffer("centre", torch.as_tensor(centre, dtype=torch.float32))

@@ -60,6 +60,10 @@ class AuxReplayBuffer(ReplayBuffer):
         reader: the policy.
         rng: draws the rows of `sample`; the algorithm sets it anew before each iteration.
         reward_scale: rewards are multiplied by it when sampled.
+        n_step: rewards summed before the value of what follows; they end with the episode. Above
+            1 they are those of the policy that acted, without correction, as in Peng's Q(lambda)
+            (Kozuno et al. 2021).
+        gamma: discount of that sum per step.
         sampled: observations of the batch returned last.
         following: the observations after them.
         minibatch: auxiliary targets of the batch.
@@ -85,7 +89,7 @@ class AuxReplayBuffer(ReplayBuffer):
         self.buffer_size = max(buffer_size // n_envs, 3)
         self.optimize_memory_usage = optimize_memory_usage
         self.rng = np.random.default_rng(0)
-        self.reward_scale = 1.0
+        self.reward_scale, self.n_step, self.gamma = 1.0, 1, 1.0
         self.reset()
 
     def reset(self) -> None:
@@ -151,8 +155,9 @@ class AuxReplayBuffer(ReplayBuffer):
         return 1.0 / spread if spread > 1e-6 else 1.0
 
     def sample(self, batch_size: int, env: Any = None) -> DictReplayBufferSamples:  # noqa: ANN401, ARG002
-        """Return transitions drawn uniformly; the newest step waits for what follows it."""
-        drawn = self.rng.integers(0, (self.steps - 1) * self.n_envs, batch_size)
+        """Return transitions drawn uniformly; the newest steps wait for what follows them."""
+        whole = self.steps - min(self.n_step, self.steps - 1)
+        drawn = self.rng.integers(0, whole * self.n_envs, batch_size)
         oldest = self.pos if self.full else 0
         step, row = (oldest + drawn // self.n_envs) % self.buffer_size, drawn % self.n_envs
         return self._get_samples(step, row)
@@ -160,23 +165,37 @@ class AuxReplayBuffer(ReplayBuffer):
     def _get_samples(self, batch_inds: AnyArray, env: Any = None) -> DictReplayBufferSamples:  # noqa: ANN401
         """Return transitions of steps ``batch_inds`` and rows ``env``, and set their targets."""
         step, row = batch_inds, env
-        after = (step + 1) % self.buffer_size
-        ended, cut = self._rows["ended"][step, row], self._rows["cut"][step, row]
+        earned, last, count = self._earned(step, row)
+        after = (last + 1) % self.buffer_size
+        ended, cut = self._rows["ended"][last, row], self._rows["cut"][last, row]
         self.sampled, now = self._observed(step, row)
-        self.following, then = self._observed(after, row, np.flatnonzero(cut), step)
+        self.following, then = self._observed(after, row, np.flatnonzero(cut), last)
         self._read = (now, then)
         names = step_names(self._rows)
         self.minibatch = {name: self._tensor(name, step, row) for name in names}
         self.next_action = self._tensor("action", after, row)
         self.next_known = torch.from_numpy(~ended)
-        reward = self._rows["reward"][step, row] * np.float32(self.reward_scale)
+        discount = torch.from_numpy((self.gamma**count).astype(np.float32))[:, None]
         return DictReplayBufferSamples(
             observations=self.sampled,
             actions=self.actions_of(step, row),
             next_observations=self.following,
             dones=torch.from_numpy((ended & ~cut).astype(np.float32))[:, None],
-            rewards=torch.from_numpy(reward)[:, None],
+            rewards=torch.from_numpy(earned)[:, None],
+            discounts=discount,
         )
+
+    def _earned(self, step: AnyArray, row: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray]:
+        """Return discounted rewards, the last step they come from, and how many there are."""
+        count = min(self.n_step, self.steps - 1)
+        window = (step[:, None] + np.arange(count)) % self.buffer_size  # (B, n)
+        ended = self._rows["ended"][window, row[:, None]]
+        going = np.ones(ended.shape, bool)
+        going[:, 1:] = ~np.logical_or.accumulate(ended, axis=1)[:, :-1]
+        factors = np.float32(self.reward_scale) * np.float32(self.gamma) ** np.arange(count)
+        earned = (self._rows["reward"][window, row[:, None]] * going) @ factors.astype(np.float32)
+        taken = going.sum(1)
+        return earned, window[np.arange(len(step)), taken - 1], taken
 
     def actions_of(self, step: AnyArray, row: AnyArray) -> torch.Tensor:
         """Return the actions ``(B, A)`` as the loss wants them."""

@@ -1,6 +1,8 @@
 """What the off-policy slate agents share: batched bookkeeping around an untouched ``train()``."""
 
-from typing import Any, cast
+import inspect
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import torch
@@ -9,7 +11,6 @@ from numpy.typing import NDArray
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 
-from slategym.agents.aux_losses import Targets
 from slategym.agents.checkpoint import (
     Arrays,
     load_module,
@@ -17,11 +18,25 @@ from slategym.agents.checkpoint import (
     module_arrays,
     optimizer_arrays,
 )
-from slategym.agents.core import Core
+from slategym.agents.item_tables import Tables
 from slategym.agents.replay_aux import AuxReplayBuffer
 from slategym.agents.sb3_env import SB3VecEnv
 from slategym.agents.slate_policy import SlatePolicy
-from slategym.errors import UsageError
+from slategym.agents.train_config import TrainConfig
+from slategym.errors import UsageError, unknown_name
+
+# Name in a curve -> name under which Stable-Baselines3 logs it; each algorithm logs some.
+LOGGED = {
+    "value_loss": ("loss", "critic_loss"),
+    "policy_loss": ("actor_loss",),
+    "temperature": ("ent_coef",),
+}
+# Learning by value wants more and smaller steps than a policy gradient.
+LARGEST_BATCH = 512
+# Frames of chance before learning begins: so many, or a tenth of a short run.
+CHANCE_FRAMES = 4096
+# A value sums over so many steps at most before its unit stops growing.
+LONGEST = 20.0
 
 
 class SlateOffPolicy(OffPolicyAlgorithm):
@@ -34,13 +49,84 @@ class SlateOffPolicy(OffPolicyAlgorithm):
     Attributes:
         iteration_steps: steps of all rows per `iterate`.
         auto_scale: whether rewards are brought to unit deviation when learning begins.
+        return_steps: rewards summed before the value of what follows.
     """
 
+    policy_class: ClassVar[type[SlatePolicy]]
+    policy_options: ClassVar[tuple[str, ...]] = ()
+    """Which options of an algorithm are the network's."""
     policy: SlatePolicy
     replay_buffer: AuxReplayBuffer
     iteration_steps: int = 32
     auto_scale: bool = True
+    return_steps: int = 1
     _rng: np.random.Generator
+
+    @classmethod
+    def from_config(cls, env: SB3VecEnv, tables: Tables, config: TrainConfig) -> Self:
+        """Return an untrained agent; its weights depend on the seed of the configuration.
+
+        ``epochs`` is how often a transition is learned from on average; a batch has at most
+        `LARGEST_BATCH` of them. What only one algorithm knows comes from ``algo_options``.
+
+        Raises:
+            UsageError: an option that the algorithm does not have.
+        """
+        batch = min(config.batch_size, LARGEST_BATCH)
+        made: dict[str, Any] = {
+            "iteration_steps": config.n_steps,
+            "learning_rate": config.schedule(),
+            "gamma": config.gamma,
+            "batch_size": batch,
+            "gradient_steps": max(round(config.epochs * config.num_envs / batch), 1),
+            "learning_starts": min(CHANCE_FRAMES, config.frames // 10),
+            "seed": config.seed,
+        }
+        if "max_grad_norm" in cls.own_options():
+            made["max_grad_norm"] = config.max_grad_norm
+        own = {k: v for k, v in config.algo_options.items() if k not in cls.policy_options}
+        for name in own:
+            if name not in cls.own_options():
+                raise unknown_name("option of the algorithm", name, cls.own_options())
+        network = cls.network_options(tables, config)
+        return cls(cls.policy_class, env, **(made | own), policy_kwargs=network)
+
+    @classmethod
+    def own_options(cls) -> list[str]:
+        """Return which keywords ``algo_options`` may hold."""
+        given = inspect.signature(cls.__init__).parameters.values()
+        named = [entry.name for entry in given if entry.kind is entry.KEYWORD_ONLY]
+        return [*named, *cls.policy_options]
+
+    @classmethod
+    def network_options(cls, tables: Tables, config: TrainConfig) -> dict[str, Any]:
+        """Return the keywords that the network is made with."""
+        horizon = min(1.0 / max(1.0 - config.gamma, 1.0 / LONGEST), LONGEST)
+        own = {k: v for k, v in config.algo_options.items() if k in cls.policy_options}
+        return config.network(tables) | {"horizon": horizon} | own
+
+    @classmethod
+    def network(
+        cls,
+        observation_space: spaces.Dict,
+        action_space: spaces.Space[Any],
+        tables: Tables,
+        config: TrainConfig,
+    ) -> SlatePolicy:
+        """Return an untrained network, as `from_config` makes it, to load weights into."""
+        options = cls.network_options(tables, config)
+        rate = config.learning_rate
+        return cls.policy_class(observation_space, action_space, lambda _: rate, **options)
+
+    def figures(self) -> dict[str, float]:
+        """Return what the last iteration logged, by name; nothing before learning begins."""
+        logged: Mapping[str, Any] = self.logger.name_to_value
+        return {
+            name: float(logged[f"train/{key}"])
+            for name, keys in LOGGED.items()
+            for key in keys
+            if f"train/{key}" in logged
+        }
 
     def enter(self, env: VecEnv, action_space: spaces.Space[Any] | None = None) -> None:
         """Take an environment whose action space the algorithm would not, and set up.
@@ -62,6 +148,7 @@ class SlateOffPolicy(OffPolicyAlgorithm):
         self.action_space = env.action_space if action_space is None else action_space
         self._setup_model()
         self.replay_buffer.source = cast("SB3VecEnv", env)
+        self.replay_buffer.n_step, self.replay_buffer.gamma = self.return_steps, self.gamma
         self._seed_draws()
 
     def _seed_draws(self) -> None:
@@ -197,10 +284,6 @@ class SlateOffPolicy(OffPolicyAlgorithm):
         self.replay_buffer.rng = kept
         shared = [*self.policy.trunk.parameters(), *self.policy.item_net.parameters()]
         return {name: _norm(loss, shared) for name, loss in losses.items()}
-
-    def auxiliary(self, core: Core, targets: Targets) -> dict[str, torch.Tensor]:
-        """Return the auxiliary losses of a pass restricted to the slate, by name."""
-        return self.policy.aux_terms(core, targets)
 
 
 def _under(arrays: Arrays, prefix: str) -> Arrays:

@@ -1,6 +1,6 @@
 """SlateQ on Stable-Baselines3's DQN: the value of a slate from the values of its items."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 from slategym.agents.checkpoint import Arrays
 from slategym.agents.replay_aux import AuxReplayBuffer
 from slategym.agents.slate_off_policy import SlateOffPolicy
+from slategym.agents.slate_policy import SlatePolicy
 from slategym.agents.slate_q_policy import SlateQPolicy, SlateQTarget
 from slategym.errors import UsageError
 
@@ -61,6 +62,8 @@ class SlateQ(SlateOffPolicy, DQN):
         double: find the next slate by the online network.
         iteration_steps: steps of all rows per `iterate`.
         auto_scale: bring rewards to unit deviation.
+        return_steps: rewards summed before the value of what follows; more carry credit past what
+            the observation does not show, at the price of noise.
         learning_rate: of Adam.
         buffer_size: transitions kept.
         learning_starts: frames of random slates before learning begins.
@@ -78,6 +81,8 @@ class SlateQ(SlateOffPolicy, DQN):
         UsageError: an unknown target.
     """
 
+    policy_class: ClassVar[type[SlatePolicy]] = SlateQPolicy
+    policy_options: ClassVar[tuple[str, ...]] = ("optimiser", "choice", "horizon")
     policy: SlateQPolicy
     q_net_target: SlateQTarget
 
@@ -90,6 +95,7 @@ class SlateQ(SlateOffPolicy, DQN):
         double: bool = True,
         iteration_steps: int = 32,
         auto_scale: bool = True,
+        return_steps: int = 1,
         learning_rate: float = 1e-3,
         buffer_size: int = 100_000,
         learning_starts: int = 4096,
@@ -107,6 +113,7 @@ class SlateQ(SlateOffPolicy, DQN):
             raise UsageError(f"the target of SlateQ is {target!r}; it must be 'q' or 'sarsa'.")
         self.sarsa, self.double = target == "sarsa", double
         self.iteration_steps, self.auto_scale = iteration_steps, auto_scale
+        self.return_steps = return_steps
         super().__init__(
             policy,
             None,
@@ -173,7 +180,7 @@ class SlateQ(SlateOffPolicy, DQN):
         """Return the value loss, the choice loss and the auxiliary losses."""
         memory = self.replay_buffer
         data = memory.sample(rows)
-        goal = data.rewards + (1 - data.dones) * self.gamma * self.q_net_target(
+        goal = data.rewards + (1 - data.dones) * data.discounts * self.q_net_target(
             data.next_observations
         )
         found = self.policy.values(data.observations, memory.inputs_of(data.observations))
