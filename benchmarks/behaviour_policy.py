@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 
-from slategym.agents.stochastic import PlackettLuceLaw
+from slategym.agents.slate_laws import PlackettLuceLaw
 from slategym.benchmarks.log_schema import AnyArray, BoolArray, FloatArray, Log, LongArray
 from slategym.benchmarks.log_writer import propensities
 from slategym.errors import DataError, UsageError

@@ -14,13 +14,16 @@ from slategym.benchmarks.log_schema import AnyArray, FloatArray, Log
 from slategym.envs.spaces import CONTEXT_SCALARS
 from slategym.envs.world import World
 
+EARLY = np.array([1.0, 4.0, 16.0])
+"""Steps over which the first slates of an episode stop being special."""
 _CHUNK = 2048
 
 
 def state_features(log: Log, world: World) -> FloatArray:
     """Return what is known of the user at each impression ``(N, S)``: no item of the slate.
 
-    The observed context (step, last response, topic exposure), the profile, and the mean topics
+    How early in the episode it is on three scales (first slates differ from late ones, and only
+    users who stayed are seen late), the observed context (step, last response, topic exposure), the profile, and the mean topics
     and the mean rating of what the history holds, weighted by how it was liked and how recent it
     is. Only public tables are read.
 
@@ -39,7 +42,8 @@ def state_features(log: Log, world: World) -> FloatArray:
     mean = (weight * value).sum(1) / np.maximum(weight.sum(1), 0.5)
     context = np.asarray(seen["context"], np.float64)
     user = np.asarray(seen["user"], np.float64)
-    return np.concatenate([context, user, liked / total, mean[:, None]], axis=1)
+    early = np.exp(-log.step[:, None] / EARLY)
+    return np.concatenate([early, context, user, liked / total, mean[:, None]], axis=1)
 
 
 def candidate_features(log: Log, world: World) -> FloatArray:

@@ -237,7 +237,7 @@ def _assembled(
     none = np.full(grid["slot"].shape, np.nan)
     responses = {k: v for k, v in grid.items() if k.startswith(RESPONSE)}
     seen = {k.removeprefix(OBSERVATION): v for k, v in lists.items() if k != "candidates"}
-    if "history_feedback" in seen:  # the only matrix of an observation by ids
+    if "history_feedback" in seen and info.world is not None:  # the only matrix, by ids
         feedback = seen["history_feedback"]
         seen["history_feedback"] = feedback.reshape(len(feedback), -1, 3)
     return Log(

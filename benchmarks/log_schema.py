@@ -147,7 +147,8 @@ class Log:
                 "the log keeps no observations, so no policy can be asked what it would have "
                 "shown; write it with `slategym log`, or add observation_* columns."
             )
-        return {**self.observation, "candidates": self.candidates.astype(np.int32)}
+        # A classic's candidates are vectors, kept among the observations.
+        return {"candidates": self.candidates.astype(np.int32), **self.observation}
 
     def rows(self, chosen: AnyArray) -> "Log":
         """Return some impressions, in the order given.

@@ -8,7 +8,8 @@ from typing import Any, cast
 import numpy as np
 
 from slategym.agents.policy import Observation, Slate, for_variant, with_privileged
-from slategym.agents.stochastic import SlateLaw, StochasticPolicy
+from slategym.agents.slate_laws import SlateLaw
+from slategym.agents.stochastic import StochasticPolicy
 from slategym.benchmarks.log_schema import (
     METADATA_KEY,
     OBSERVATION,
@@ -36,7 +37,6 @@ BLOCK = 256
 # show, is left out: its cost grows with their number.
 MOST_CANDIDATES = 100
 _LOG_STREAM = 0x106
-_NOT_OBSERVED = ("candidates",)
 
 
 def write_log(
@@ -214,22 +214,26 @@ class _Run:
             reset()
         alive, step = np.ones(len(streams), dtype=np.bool_), 0
         while alive.any():
-            seen = with_privileged(self.policy, observation, info)
+            told_all = with_privileged(self.policy, observation, info)
+            seen = {key: array[alive] for key, array in told_all.items()}
             rng = np.random.default_rng((_LOG_STREAM, self.seed, int(streams[0]), step))
             law = self.policy.law(seen)
             slates = np.asarray(law.sample(rng), np.int64)
             shown = propensities(law, slates, env.variant.num_candidates)
-            _refuse_impossible(self.policy.name, shown["logp_slot"][alive])
+            _refuse_impossible(self.policy.name, shown["logp_slot"])
+            # A user whose episode is over is shown anything; nothing of it is kept.
+            actions = np.tile(np.arange(slates.shape[1]), (len(alive), 1))
+            actions[alive] = slates
             acted = observation
             observation, reward, terminated, truncated, info = env.step(
-                slates.reshape(env.action_space.shape)
+                actions.reshape(env.action_space.shape)
             )
             if callable(learn):
-                learn(seen, slates, info["response"])
-            told = _told(env, streams, acted, slates, reward, info)
-            told |= shown | {"terminated": terminated, "truncated": truncated & ~terminated}
+                learn(seen, slates, {k: v[alive] for k, v in info["response"].items()})
+            told = _told(env, streams, acted, actions, reward, info)
+            told |= {"terminated": terminated, "truncated": truncated & ~terminated}
             told |= {"episode": streams, "step": np.full(len(streams), step)}
-            yield {key: np.asarray(array)[alive] for key, array in told.items()}
+            yield {key: np.asarray(array)[alive] for key, array in told.items()} | shown
             alive &= ~(terminated | truncated)
             step += 1
 
@@ -265,8 +269,10 @@ def _told(
     """Return what a step tells, by the names of `Log` or with a prefix."""
     batch = len(slates)
     responses = {name: array.reshape(slates.shape) for name, array in info["response"].items()}
-    listed = seen["candidates"]
-    if not np.issubdtype(listed.dtype, np.integer):  # a classic: documents have no number
+    listed, kept = seen["candidates"], dict(seen)
+    if np.issubdtype(listed.dtype, np.integer):
+        del kept["candidates"]
+    else:  # a classic: documents have no number
         listed = np.tile(np.arange(env.variant.num_candidates), (batch, 1))
     items = np.take_along_axis(listed, slates, 1)
     # A new user may stand in the row by now: who was served is told by the step itself.
@@ -280,7 +286,6 @@ def _told(
     }
     told |= {RESPONSE + name: array.copy() for name, array in responses.items()}
     # Copies: the environment uses the memory of its observations again.
-    kept = {k: v for k, v in seen.items() if k not in _NOT_OBSERVED}
     return told | {OBSERVATION + name: array.copy() for name, array in kept.items()}
 
 

@@ -1,7 +1,7 @@
 """`slategym log`: a policy's slates with their probabilities, as one Parquet file."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -19,6 +19,7 @@ from slategym.errors import UsageError
 
 if TYPE_CHECKING:
     from slategym.agents.policy import Policy
+    from slategym.envs.classic_variant import ClassicVariant
     from slategym.envs.protocol import AnyVariant
     from slategym.envs.world import World
 
@@ -111,7 +112,9 @@ def policy_by_name(name: str, variant: "AnyVariant", world: "World | None") -> "
     from slategym.envs.worlds import world_of
 
     if world is None:
-        raise UsageError(f"{variant.id} has no world, and policies by name need one.")
+        from slategym.agents.classic_rules import make_classic_policy
+
+        return make_classic_policy(name, cast("ClassicVariant", variant))
     if name in POLICIES or not (Path(name) / "agent.json").is_file():
         known = make_policy(name, world_of(variant, world), variant.slate_size)
         return for_variant(known, variant)

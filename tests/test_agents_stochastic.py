@@ -8,13 +8,11 @@ import torch
 
 from slategym.agents.heuristics import CFGreedyPolicy, PopularityPolicy, RandomPolicy
 from slategym.agents.policy import make_policy
+from slategym.agents.slate_laws import MixtureLaw, PlackettLuceLaw, SlateLaw
 from slategym.agents.slates import PlackettLuce
 from slategym.agents.stochastic import (
     EpsilonPolicy,
-    MixtureLaw,
-    PlackettLuceLaw,
     PlackettLucePolicy,
-    SlateLaw,
     UniformPolicy,
     with_propensities,
 )

@@ -4,12 +4,14 @@ import json
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from slategym.agents.classic_rules import make_classic_policy
 from slategym.agents.policy import make_policy
 from slategym.agents.stochastic import StochasticPolicy, with_propensities
 from slategym.benchmarks import log_writer
@@ -17,6 +19,7 @@ from slategym.benchmarks.log_reader import read_info, read_log
 from slategym.benchmarks.log_schema import COLUMNS, METADATA_KEY, Log, env_hash
 from slategym.benchmarks.log_writer import save_log, write_log
 from slategym.benchmarks.rollout import rollout
+from slategym.envs.classic_variant import ClassicVariant
 from slategym.envs.protocol import AnyVariant
 from slategym.envs.registry import get_variant
 from slategym.envs.tiny import tiny_world
@@ -111,6 +114,30 @@ def test_the_log_is_what_a_rollout_sees(name: str, tmp_path: Path) -> None:
     ended = log.terminated | log.truncated
     np.testing.assert_array_equal(ended, np.append(log.first[1:], True))
     assert not (log.terminated & log.truncated).any()
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("slategym/InterestEvolution-v0", "ratio"),
+        ("slategym/InterestExploration-v0", "bayes"),
+        ("slategym/LongTermSatisfaction-v0", "kale"),
+    ],
+)
+def test_classics_are_logged_too(name: str, rule: str, tmp_path: Path) -> None:
+    variant = cast("ClassicVariant", get_variant(name))
+    for policy, epsilon in ((rule, 0.25), ("random", None)):
+        path = tmp_path / f"{policy}.parquet"
+        chosen = with_propensities(make_classic_policy(policy, variant), epsilon=epsilon)
+        write_log(chosen, variant, path, users=6, seed=2)
+        log = read_log(path)
+        assert log.info.world is None
+        assert log.first.sum() == 6
+        law = chosen.for_variant(variant).law(log.observed)  # type: ignore[attr-defined]
+        np.testing.assert_allclose(law.log_slots(log.positions), log.logp_slot, atol=1e-12)
+        np.testing.assert_allclose(log.reward_slot.sum(1), log.reward, atol=1e-9)
+        clicked = log.responses["click"] > 0
+        assert (log.reward_slot[:, :-1][~clicked[:, :-1]] == 0).all()
 
 
 def test_what_is_paid_per_item_goes_to_its_slot(file: Path, tmp_path: Path) -> None:

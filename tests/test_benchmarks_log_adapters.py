@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from slategym.agents.policy import make_policy
-from slategym.agents.stochastic import PlackettLuceLaw, with_propensities
+from slategym.agents.slate_laws import PlackettLuceLaw
+from slategym.agents.stochastic import with_propensities
 from slategym.benchmarks.behaviour_policy import estimate_propensities, fit_behaviour, user_folds
 from slategym.benchmarks.log_adapters import from_dataframe
 from slategym.benchmarks.log_d3rlpy import to_d3rlpy, transitions

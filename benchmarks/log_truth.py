@@ -1,0 +1,153 @@
+"""What policies are truly worth in the simulator: the truth that estimates from logs are held to.
+
+Letters: B users, P policies.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from slategym.agents.policy import for_variant, with_privileged
+from slategym.agents.stochastic import StochasticPolicy
+from slategym.benchmarks.log_schema import FloatArray, LongArray
+from slategym.envs.protocol import AnyVariant
+from slategym.envs.vector import SlateVectorEnv
+from slategym.envs.world import World
+
+BLOCK = 256
+_TRUTH_STREAM = 0x7257
+
+
+@dataclass(frozen=True)
+class StepTruth:
+    """What policies earn with one slate, in the situations that a behaviour policy brings about.
+
+    Attributes:
+        reward: sum of rewards of each user's impressions under each policy ``(P, B)``.
+        impressions: of each user ``(B,)``, as many as the behaviour policy made.
+    """
+
+    reward: FloatArray
+    impressions: FloatArray
+
+    @property
+    def value(self) -> FloatArray:
+        """Return the mean reward of an impression ``(P,)``."""
+        return np.asarray(self.reward.sum(1) / self.impressions.sum())
+
+    @property
+    def error(self) -> FloatArray:
+        """Return the standard error of `value` ``(P,)``, users being the units (delta method)."""
+        gap = self.reward - self.value[:, None] * self.impressions
+        return np.asarray(np.sqrt((gap**2).sum(1)) / self.impressions.sum())
+
+
+def step_truth(
+    behaviour: StochasticPolicy,
+    policies: Sequence[StochasticPolicy],
+    variant: AnyVariant,
+    world: World,
+    *,
+    users: int,
+    seed: int,
+    split: str = "train",
+) -> StepTruth:
+    """Return what each policy would have earned in place of the behaviour policy, slate by slate.
+
+    At every impression the simulation is copied, each policy shows one slate in a copy, and the
+    behaviour policy goes on: the estimand of the estimators that look at single impressions. All
+    policies meet the same user with the same luck.
+
+    Args:
+        behaviour: brings the situations about.
+        policies: P policies to judge; none may be privileged.
+        variant: the task.
+        world: the world.
+        users: B.
+        seed: of the users; other than that of the log that is judged.
+        split: which users of the world.
+    """
+    task = variant.override(observation="ids")
+    wanted = [for_variant(policy, task) for policy in (behaviour, *policies)]
+    blocks = [range(start, min(start + BLOCK, users)) for start in range(0, users, BLOCK)]
+    reward, impressions = np.zeros((len(policies), users)), np.zeros(users)
+    for block in blocks:
+        env = SlateVectorEnv(len(block), variant=task, world=world, users=split)
+        streams = np.arange(block.start, block.stop)
+        observation, info = env.reset(seed=seed, options={"streams": streams})
+        alive, step = np.ones(len(block), dtype=np.bool_), 0
+        while alive.any():
+            seen = with_privileged(behaviour, observation, info)
+            rngs = [
+                np.random.default_rng((_TRUTH_STREAM, seed, block.start, step, n))
+                for n in range(len(wanted))
+            ]
+            slates = [np.asarray(p.act(seen, r)) for p, r in zip(wanted, rngs, strict=True)]
+            state = env.get_state()
+            for n, slate in enumerate(slates[1:]):
+                earned = env.step(slate.reshape(env.action_space.shape))[1]
+                reward[n, streams] += np.where(alive, earned, 0.0)
+                env.set_state(state)
+            action = slates[0].reshape(env.action_space.shape)
+            observation, _, terminated, truncated, info = env.step(action)
+            impressions[streams] += alive
+            alive &= ~(terminated | truncated)
+            step += 1
+        env.close()
+    return StepTruth(reward, impressions)
+
+
+def true_returns(
+    policies: Sequence[StochasticPolicy],
+    variant: AnyVariant,
+    world: World,
+    *,
+    users: int,
+    seed: int,
+    gamma: float = 1.0,
+    split: str = "train",
+) -> FloatArray:
+    """Return the discounted return of every user under every policy ``(P, B)``.
+
+    All policies meet the same users with the same luck.
+
+    Args:
+        policies: P; none may be privileged.
+        variant: the task.
+        world: the world.
+        users: B.
+        seed: of the users.
+        gamma: discount a step.
+        split: which users of the world.
+    """
+    task, found = variant.override(observation="ids"), np.zeros((len(policies), users))
+    for start in range(0, users, BLOCK):
+        streams = np.arange(start, min(start + BLOCK, users))
+        for n, policy in enumerate(policies):
+            env = SlateVectorEnv(len(streams), variant=task, world=world, users=split)
+            found[n, streams] = _returns(for_variant(policy, task), env, streams, seed, gamma)
+            env.close()
+    return found
+
+
+def _returns(
+    policy: Any,  # noqa: ANN401 - a StochasticPolicy
+    env: SlateVectorEnv,
+    streams: LongArray,
+    seed: int,
+    gamma: float,
+) -> FloatArray:
+    """Return the discounted return of the first episode of each row ``(B,)``."""
+    observation, _ = env.reset(seed=seed, options={"streams": streams})
+    alive, step, total = np.ones(len(streams), dtype=np.bool_), 0, np.zeros(len(streams))
+    while alive.any():
+        rng = np.random.default_rng((_TRUTH_STREAM, seed, int(streams[0]), step))
+        slates = np.asarray(policy.act(observation, rng))
+        action = slates.reshape(env.action_space.shape)
+        observation, reward, terminated, truncated, _ = env.step(action)
+        total += np.where(alive, gamma**step * reward, 0.0)
+        alive &= ~(terminated | truncated)
+        step += 1
+    return total
