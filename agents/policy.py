@@ -27,7 +27,10 @@ class Policy(Protocol):
 
     A policy may also declare ``privileged = True``: then whoever runs it gives it the observation
     of `with_privileged`. Such a policy is a reference, not a competitor. One that depends on the
-    task has a method ``for_variant(variant)`` that returns it for that task.
+    task has a method ``for_variant(variant)`` that returns it for that task. One that learns live
+    has ``update(observation, slate, response)``, called after each step with the rows whose
+    session went on: ``response`` holds the users' signals ``(B, K)`` and ``reward`` ``(B,)``. One
+    that remembers has ``reset()``, called before the first step.
     """
 
     @property
@@ -55,6 +58,9 @@ POLICIES: dict[str, str] = {
     "cf-dpp": "slategym.agents.reranked:DPPPolicy",
     "cf-calibrated": "slategym.agents.reranked:CalibratedPolicy",
     "cf-rested": "slategym.agents.heuristics:CFRestPolicy",
+    "linucb": "slategym.agents.bandits:LinUCB",
+    "lin-ts": "slategym.agents.bandits:LinTS",
+    "epsilon-greedy": "slategym.agents.bandits:EpsilonGreedy",
     "oracle-myopic": "slategym.agents.heuristics:OracleMyopicPolicy",
     "oracle-reward": "slategym.agents.oracles:MyopicOracle",
     "oracle-planner": "slategym.agents.oracles:IndexPlanner",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slategym.agents.policy import Policy, for_variant, with_privileged
+from slategym.agents.policy import Observation, Policy, for_variant, with_privileged
 from slategym.envs.vector import SlateVectorEnv
 from slategym.envs.world import World
 from slategym.errors import UsageError
@@ -95,7 +95,8 @@ def rollout(
 
     The env's draws depend on (seed, stream, step, purpose) only, so two policies meet the same
     users with the same luck. A user whose session has ended is ignored while the others go on.
-    The policy's own randomness is a generator seeded by (seed, step).
+    The policy's own randomness is a generator seeded by (seed, step). A policy with a method
+    ``update`` learns from each step before the next (see `slategym.agents.policy.Policy`).
 
     Args:
         policy: chooses a slate from an ``ids`` observation; with a true attribute
@@ -142,6 +143,7 @@ def _run(
     reset = getattr(policy, "reset", None)
     if callable(reset):
         reset()
+    learn = getattr(policy, "update", None)
     record = _Record(users)
     while record.alive.any():
         seen = with_privileged(policy, observation, info)
@@ -149,10 +151,28 @@ def _run(
         slate = np.asarray(policy.act(seen, rng))
         action = slate.reshape(env.action_space.shape)
         observation, reward, terminated, truncated, info = env.step(action)
+        if callable(learn):
+            learn(*_lesson(seen, slate, reward, info, record.alive))
         ended = record.add(reward, terminated, truncated, info)
         if ended:
             progress.advance(STAGE, ended)
     return record.finish(policy.name, seed)
+
+
+def _lesson(
+    seen: Observation,
+    slate: npt.NDArray[Any],
+    reward: npt.NDArray[np.floating],
+    info: Mapping[str, Any],
+    alive: BoolArray,
+) -> tuple[Observation, npt.NDArray[Any], dict[str, npt.NDArray[Any]]]:
+    """Return what a policy may learn from a step: the rows whose session it belongs to."""
+    response = {
+        name: np.asarray(signal).reshape(slate.shape)[alive]
+        for name, signal in info["response"].items()
+    }
+    response["reward"] = np.asarray(reward)[alive]
+    return {name: array[alive] for name, array in seen.items()}, slate[alive], response
 
 
 class _Record:
