@@ -11,26 +11,37 @@ import numpy as np
 from slategym.agents.item_tables import PublicTables
 from slategym.agents.public_model import PublicModel
 from slategym.benchmarks.log_schema import AnyArray, FloatArray, Log
+from slategym.envs.classic_state import CONTEXT_SCALARS as CLASSIC_SCALARS
 from slategym.envs.spaces import CONTEXT_SCALARS
 from slategym.envs.world import World
+from slategym.errors import DataError
 
 EARLY = np.array([1.0, 4.0, 16.0])
 """Steps over which the first slates of an episode stop being special."""
 _CHUNK = 2048
 
 
-def state_features(log: Log, world: World) -> FloatArray:
+def state_features(log: Log, world: World | None) -> FloatArray:
     """Return what is known of the user at each impression ``(N, S)``: no item of the slate.
 
     How early in the episode it is on three scales (first slates differ from late ones, and only
-    users who stayed are seen late), the observed context (step, last response, topic exposure), the profile, and the mean topics
-    and the mean rating of what the history holds, weighted by how it was liked and how recent it
-    is. Only public tables are read.
+    users who stayed are seen late), the observed context (step, last response, topic exposure)
+    and profile; in a world also the mean topics and the mean rating of what the history holds,
+    weighted by how it was liked and how recent it is. Only public tables are read.
 
     Args:
         log: has observations.
-        world: gives item tables.
+        world: gives item tables; None for a classic.
     """
+    early = np.exp(-log.step[:, None] / EARLY)
+    if world is None:
+        parts = [log.observed["context"], log.observed["user"]]
+        return np.concatenate([early, *(np.asarray(part, np.float64) for part in parts)], axis=1)
+    return np.concatenate([early, _world_state(log, world)], axis=1)
+
+
+def _world_state(log: Log, world: World) -> FloatArray:
+    """Return context, profile and what the history says."""
     seen = log.observed
     topics = np.append(np.asarray(world.item_topics, np.float64), np.zeros((1, world.n_topics)), 0)
     feedback = np.asarray(seen["history_feedback"], np.float64)
@@ -42,27 +53,49 @@ def state_features(log: Log, world: World) -> FloatArray:
     mean = (weight * value).sum(1) / np.maximum(weight.sum(1), 0.5)
     context = np.asarray(seen["context"], np.float64)
     user = np.asarray(seen["user"], np.float64)
-    early = np.exp(-log.step[:, None] / EARLY)
-    return np.concatenate([early, context, user, liked / total, mean[:, None]], axis=1)
+    return np.concatenate([context, user, liked / total, mean[:, None]], axis=1)
 
 
-def candidate_features(log: Log, world: World) -> FloatArray:
+def candidate_features(log: Log, world: World | None) -> FloatArray:
     """Return what is known of each candidate for the user who would see it ``(N, C, P)``.
 
     The rating that the public model predicts once the history is folded in, the item's public
     bias and popularity, how much its topics were consumed and shown lately, how near it is to
-    what the history liked, and the candidate's traits where the variant has them.
+    what the history liked, and the candidate's traits where the variant has them. In a classic:
+    the document, and how near it is to the user and to what was consumed and shown.
 
     Args:
         log: has observations.
-        world: gives item tables.
+        world: gives item tables; None for a classic.
+
+    Raises:
+        DataError: a classic's documents were observed as numbers.
     """
+    if world is None:
+        return _documents(log)
     tables, model = PublicTables.from_world(world), PublicModel.from_world(world)
     parts = []
     for start in range(0, len(log), _CHUNK):
         seen = {k: v[start : start + _CHUNK] for k, v in log.observed.items()}
         parts.append(_features(seen, world, tables, model))
     return np.concatenate(parts)
+
+
+def _documents(log: Log) -> FloatArray:
+    """Return the features of a classic's candidates."""
+    seen, count = log.observed, log.info.num_candidates
+    if np.issubdtype(seen["candidates"].dtype, np.integer):
+        raise DataError("the log observes documents as numbers; write it with features instead.")
+    table = np.asarray(seen["candidates"], np.float64).reshape(len(log), count, -1)
+    consumed, shown = np.split(np.asarray(seen["context"], np.float64)[:, CLASSIC_SCALARS:], 2, 1)
+    others = [np.asarray(seen["user"], np.float64), consumed, shown]
+    # Topics are the last entries of a document; what has another width is no mean of them.
+    near = [
+        np.einsum("ncz,nz->nc", table[..., -one.shape[1] :], one)[..., None]
+        for one in others
+        if 1 < one.shape[1] <= table.shape[2]
+    ]
+    return np.concatenate([table, *near], axis=2)
 
 
 def _features(

@@ -44,18 +44,18 @@ class LogFeatures:
     """
 
     log: Log
-    world: World
+    world: World | None
     features: SlateFeatures
     shown: FloatArray
     slots: FloatArray
 
     @classmethod
-    def of(cls, log: Log, world: World, *, seed: int = 0) -> "LogFeatures":
+    def of(cls, log: Log, world: World | None, *, seed: int = 0) -> "LogFeatures":
         """Return the features of a log and its models of rewards.
 
         Args:
             log: written by `slategym log`, or with the observations of an environment.
-            world: what it was written in.
+            world: what it was written in; None for a classic.
             seed: of the folds that models are fitted on.
 
         Raises:
