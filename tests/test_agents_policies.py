@@ -1,19 +1,32 @@
 """Every registered policy keeps the same promises; each ranks by what its name says."""
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pytest
 
-from slategym.agents.heuristics import CFGreedyPolicy
-from slategym.agents.policy import POLICIES, Policy, make_policy, top_positions, with_privileged
+from slategym.agents.bandits import EpsilonGreedy, LinTS
+from slategym.agents.heuristics import CFGreedyPolicy, RandomPolicy
+from slategym.agents.policy import (
+    POLICIES,
+    Policy,
+    for_variant,
+    make_policy,
+    top_positions,
+    with_privileged,
+)
 from slategym.agents.public_model import PublicModel
+from slategym.envs.registry import get_variant, list_variants
+from slategym.envs.scenario import apply_scenario
 from slategym.envs.tiny import tiny_world
 from slategym.envs.vector import SlateVectorEnv
 from slategym.envs.world import World
 from slategym.errors import UsageError
 
 SLATE = 4
+DRAWS = (RandomPolicy, LinTS, EpsilonGreedy)
+VARIANTS = [name for name in list_variants() if get_variant(name).family == "world"]
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 
@@ -22,65 +35,137 @@ def world() -> World:
     return tiny_world()
 
 
-@pytest.fixture(scope="module")
-def observation(world: World) -> Arrays:
-    """What 16 users look like after three random slates."""
+@lru_cache(maxsize=16)
+def seen_in(variant: str) -> Arrays:
+    """What 16 users look like after three random slates, hidden state included."""
     venv = SlateVectorEnv(
-        num_envs=16, world=world, observation="ids", slate_size=SLATE, privileged=True
+        num_envs=16, variant=variant, observation="ids", slate_size=SLATE, privileged=True
     )
     rng = np.random.default_rng(0)
     seen, info = venv.reset(seed=0)
     for _ in range(3):
         action = rng.random(seen["candidates"].shape).argsort(1)[:, :SLATE]
         seen, _, _, _, info = venv.step(action)
-    return dict(with_privileged(make_policy("oracle-reward", world, SLATE), seen, info))
+    told = with_privileged(make_policy("oracle-reward", tiny_world(), SLATE), seen, info)
+    return {key: value.copy() for key, value in told.items()}
 
 
-@pytest.fixture(params=sorted(POLICIES))
-def policy(request: pytest.FixtureRequest, world: World) -> Policy:
-    return make_policy(request.param, world, SLATE)
+@pytest.fixture(scope="module")
+def observation() -> Arrays:
+    return seen_in("slategym/World-v0")
 
 
-def test_slates_are_distinct_candidate_positions(policy: Policy, observation: Arrays) -> None:
+@lru_cache(maxsize=128)
+def made(name: str, variant: str) -> Policy:
+    return for_variant(make_policy(name, tiny_world(), SLATE), get_variant(variant))
+
+
+@pytest.fixture(
+    params=[(name, variant) for name in sorted(POLICIES) for variant in VARIANTS],
+    ids=lambda case: f"{case[0]}-{case[1].partition('/')[2]}",
+)
+def case(request: pytest.FixtureRequest) -> tuple[Policy, Arrays]:
+    """Every policy in every registered world variant."""
+    name, variant = request.param
+    policy = made(name, variant)
+    return policy, seen_in(variant)
+
+
+def rows_of(observation: Arrays, rows: Any) -> Arrays:  # noqa: ANN401
+    return {key: value[rows] for key, value in observation.items()}
+
+
+def test_slates_are_distinct_candidate_positions(case: tuple[Policy, Arrays]) -> None:
+    policy, observation = case
     slate = policy.act(observation, np.random.default_rng(0))
     batch, candidates = observation["candidates"].shape
     assert slate.shape == (batch, SLATE)
-    assert np.issubdtype(slate.dtype, np.integer)
+    assert slate.dtype == np.int64
     assert slate.min() >= 0
     assert slate.max() < candidates
     assert all(len(set(row)) == SLATE for row in slate.tolist())
 
 
-def test_a_batch_gives_what_its_rows_give_alone(policy: Policy, observation: Arrays) -> None:
+def test_a_batch_gives_what_its_rows_give_alone(case: tuple[Policy, Arrays]) -> None:
+    policy, observation = case
     together = policy.act(observation, np.random.default_rng(5))
     rng = np.random.default_rng(5)
     rows = range(len(together))
-    alone = [policy.act({k: v[i : i + 1] for k, v in observation.items()}, rng) for i in rows]
+    alone = [policy.act(rows_of(observation, slice(i, i + 1)), rng) for i in rows]
     np.testing.assert_array_equal(together, np.concatenate(alone))
 
 
-def test_the_generator_is_the_only_source_of_randomness(
-    policy: Policy, observation: Arrays
-) -> None:
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("name", sorted(set(POLICIES) - {policy.name for policy in DRAWS}))
+def test_the_order_of_the_rows_does_not_matter(name: str, variant: str) -> None:
+    policy, observation = made(name, variant), seen_in(variant)
+    order = np.random.default_rng(3).permutation(16)
+    straight = policy.act(observation, np.random.default_rng(0))
+    mixed = policy.act(rows_of(observation, order), np.random.default_rng(0))
+    np.testing.assert_array_equal(mixed, straight[order])
+
+
+def test_the_generator_is_the_only_source_of_randomness(case: tuple[Policy, Arrays]) -> None:
+    policy, observation = case
     first = policy.act(observation, np.random.default_rng(1))
-    policy.act(observation, np.random.default_rng(2))
+    other = policy.act(observation, np.random.default_rng(2))
     again = policy.act(observation, np.random.default_rng(1))
     np.testing.assert_array_equal(first, again)
+    assert (first != other).any() == isinstance(policy, DRAWS)
 
 
-def test_the_observation_is_left_as_it_was(policy: Policy, observation: Arrays) -> None:
-    before = {key: value.copy() for key, value in observation.items()}
+def test_the_observation_is_left_as_it_was(case: tuple[Policy, Arrays]) -> None:
+    policy, observation = case
     frozen = {key: value.copy() for key, value in observation.items()}
     for value in frozen.values():
         value.flags.writeable = False
     policy.act(frozen, np.random.default_rng(0))
     for key, value in frozen.items():
-        np.testing.assert_array_equal(value, before[key])
+        np.testing.assert_array_equal(value, observation[key])
 
 
-def test_the_name_is_the_registered_one(policy: Policy) -> None:
+def test_a_slate_larger_than_the_candidates_is_refused(case: tuple[Policy, Arrays]) -> None:
+    policy, observation = case
+    listed = observation["candidates"].shape
+    few = {
+        key: value[:, : SLATE - 1] if value.shape[:2] == listed else value
+        for key, value in observation.items()
+    }
+    with pytest.raises(UsageError, match="candidates"):
+        policy.act(few, np.random.default_rng(0))
+
+
+def test_users_without_history_and_cold_items_are_served(case: tuple[Policy, Arrays]) -> None:
+    """Padding and items without public rows give slates like any other, and no warning."""
+    policy, observation = case
+    new = {key: value.copy() for key, value in observation.items()}
+    new["history"][:] = tiny_world().n_items
+    new["history_feedback"][:] = 0.0
+    new["context"][:] = 0.0
+    slate = policy.act(new, np.random.default_rng(0))
+    assert all(len(set(row)) == SLATE for row in slate.tolist())
+
+
+@pytest.mark.parametrize("name", sorted(POLICIES))
+def test_cold_items_and_users_of_a_scenario_are_served(name: str) -> None:
+    world = apply_scenario(tiny_world(), cold_items=0.3, cold_users=0.3)
+    assert world.cold_items.any()
+    policy = make_policy(name, world, SLATE)
+    env = SlateVectorEnv(
+        8, world=world, observation="ids", slate_size=SLATE, privileged=True, users="cold"
+    )
+    seen, info = env.reset(seed=1)
+    for step in range(2):
+        slate = policy.act(with_privileged(policy, seen, info), np.random.default_rng(step))
+        assert all(len(set(row)) == SLATE for row in slate.tolist())
+        seen, *_, info = env.step(slate)
+
+
+@pytest.mark.parametrize("name", sorted(POLICIES))
+def test_the_name_is_the_registered_one(name: str) -> None:
+    policy = made(name, "slategym/World-v0")
     assert isinstance(policy, Policy)
-    assert POLICIES[policy.name]
+    assert policy.name == name
 
 
 def test_equal_scores_keep_the_order_of_the_candidates() -> None:
@@ -209,8 +294,3 @@ def test_unknown_names_options_and_sizes_are_refused_with_the_nearest(world: Wor
         make_policy("random", world, 0)
     with pytest.raises(UsageError, match=r"trade_off is 2; it must be in \[0, 1\]"):
         make_policy("cf-mmr", world, SLATE, trade_off=2)
-
-
-def test_a_slate_larger_than_the_candidates_is_refused(world: World, observation: Arrays) -> None:
-    with pytest.raises(UsageError, match="at least 21 candidates"):
-        make_policy("popularity", world, 21).act(observation, np.random.default_rng(0))
