@@ -168,6 +168,7 @@ class _Target(nn.Module):
 
     def forward(self, obs: Obs) -> torch.Tensor:
         """Return the values of all sets ``(B, n)``."""
+        self.net.forget_catalogue()
         return self.net(obs)
 
 

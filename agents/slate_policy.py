@@ -185,6 +185,10 @@ class SlatePolicy(ActorCriticPolicy):
             return CandidateItems(rows, torch.arange(len(rows)).view(vectors.shape[:2]))
         return CandidateItems(self._catalogue(), candidates.long())
 
+    def forget_catalogue(self) -> None:
+        """Forget kept embeddings; after writes that weights do not count, as a target's are."""
+        self._memo = None
+
     def _catalogue(self) -> torch.Tensor:
         """Return embeddings of the whole catalogue, kept while weights stand still."""
         if torch.is_grad_enabled():

@@ -184,6 +184,7 @@ class SlateQTarget(nn.Module):
         """Return the value ``(B, 1)`` of the observations that follow the batch drawn last."""
         (online,) = self.online
         memory = online.memory
+        self.net.forget_catalogue()
         inputs = None if memory is None else memory.inputs_of(obs)
         worth = self.net.values(obs, inputs).worth
         guide = online.values(obs, inputs).worth if self.double else worth
