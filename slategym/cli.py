@@ -19,6 +19,7 @@ from slategym.cli_demo import demo
 from slategym.cli_encode import cache_app, encode, models_app
 from slategym.cli_envs import envs_app
 from slategym.cli_log import log
+from slategym.cli_ope import ope
 from slategym.cli_search import finetune, search
 from slategym.cli_train import train
 from slategym.cli_train_offline import train_offline
@@ -45,6 +46,7 @@ for command in (
     bench,
     report,
     log,
+    ope,
     doctor,
     encode,
     finetune,

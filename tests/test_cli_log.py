@@ -66,3 +66,44 @@ def test_an_agent_is_trained_on_a_log(tmp_path: Path, capsys: pytest.CaptureFixt
     ):
         assert run([*asked, *wrong]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_policies_are_judged_from_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = str(tmp_path / "a.parquet")
+    soft = ["--policy", "cf-greedy", "--temperature", "0.7"]
+    assert run(["log", *soft, "--users", "64", "--out", file]) == 0
+    capsys.readouterr()
+    assert run(["ope", "--log", file, *soft, "--estimators", "all"]) == 0
+    text = capsys.readouterr().out
+    assert "judged from 64 episodes under cf-greedy, temperature 0.7" in text
+    assert "reliable" in text
+    assert "Go by" in text
+    assert run(["ope", "--log", file, "--policy", "cf-mmr", "--policy", "random", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    sure, random = told["policies"]
+    assert (sure["policy"], random["policy"]) == ("cf-mmr, epsilon 0", "random")
+    assert {row["verdict"] for row in sure["slate"]} <= {"weak", "do not use"}
+    assert {row["estimator"] for row in random["episode"]} == {"fqe", "snpdis", "seq_dr"}
+    guess = ["ope", "--log", file, "--policy", "random", "--estimate-propensities"]
+    assert run(guess) == 0
+    assert "estimated, not logged" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "code"),
+    [
+        (["--policy", "cf-greedi"], "Did you mean 'cf-greedy'", 2),
+        (["--policy", "oracle-reward"], "which no log holds", 2),
+        (["--policy", "random", "--estimators", "snipz"], "Did you mean 'snipw'", 2),
+        (["--policy", "random", "--gamma", "1.5"], "1.5", 2),
+        (["--policy", "random", "--world", "absent"], "absent", 3),
+    ],
+)
+def test_what_cannot_be_judged_is_said(
+    arguments: list[str], said: str, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = str(tmp_path / "a.parquet")
+    assert run(["log", "--policy", "random", "--users", "8", "--out", file]) == 0
+    assert run(["ope", "--log", file, *arguments]) == code
+    assert said in capsys.readouterr().err
+    assert run(["ope", "--log", str(tmp_path / "no.parquet"), "--policy", "random"]) == 3

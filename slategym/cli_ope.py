@@ -1,0 +1,149 @@
+"""`slategym ope`: what a log says of policies that did not write it, and how sure that is."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from slategym.cli_common import ImportOption, JsonOption, import_user_code, open_world
+from slategym.cli_log import EpsilonOption, OptionalWorldOption, TemperatureOption, policy_by_name
+from slategym.console import print_json, progress_on_stderr
+from slategym.progress import stage
+
+if TYPE_CHECKING:
+    from slategym.benchmarks.log_judging import Judgement
+    from slategym.benchmarks.log_schema import Log
+    from slategym.envs.world import World
+
+STAGE = "judge"
+
+
+def ope(
+    log: Annotated[
+        list[Path], typer.Option("--log", metavar="FILE", help="A log of `log`. Repeatable.")
+    ],
+    policy: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME|RUN",
+            help="What to judge: a policy by name, or the folder of a trained agent. Repeatable.",
+        ),
+    ],
+    world: OptionalWorldOption = None,
+    temperature: TemperatureOption = None,
+    epsilon: EpsilonOption = None,
+    estimators: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="Estimators; `all`. Default: ten.")
+    ] = None,
+    gamma: Annotated[
+        float, typer.Option(help="Discount a step of whole episodes.", min=0.0, max=1.0)
+    ] = 0.95,
+    estimate_propensities: Annotated[
+        bool,
+        typer.Option(
+            "--estimate-propensities",
+            help="Estimate the probabilities of the log, and mark every number that uses them.",
+        ),
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of folds, draws and resamples.", min=0)] = 0,
+    imports: ImportOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge policies from a log, without a user.
+
+    Two tables a policy: the reward of one slate in the situations of the log, and the discounted
+    return of an episode. Each row has its interval, effective sample size, largest and mean
+    weight (1 if the propensities are right), and a verdict: reliable, weak, do not use.
+
+    Example: slategym ope --log logs/a.parquet --world worlds/mine --policy cf-mmr --epsilon 0.2
+    """
+    import_user_code(imports)
+    from slategym.agents.stochastic import with_propensities
+    from slategym.benchmarks.log_judging import USUAL, check_estimators, judge
+    from slategym.benchmarks.log_reader import read_log
+    from slategym.benchmarks.log_training import logged_variant
+    from slategym.benchmarks.log_views import LogFeatures
+
+    names = USUAL if estimators is None else _names(estimators)
+    check_estimators(names)
+    read = read_log(log)
+    opened = _world_of(read, world)
+    variant = logged_variant(read, opened)
+    softened = temperature is not None or epsilon is not None
+    judged = []
+    for name in policy:
+        made = policy_by_name(name, variant, opened)
+        # A policy to be judged may be sure of itself; random has its own probabilities.
+        sure = None if softened or name == "random" else 0.0
+        wrap = epsilon if softened else sure
+        judged.append(with_propensities(made, temperature=temperature, epsilon=wrap))
+    if estimate_propensities:
+        read = _estimated(read, opened)
+    with progress_on_stderr() as progress, stage(progress, STAGE, len(judged)):
+        known, found = LogFeatures.of(read, opened, seed=seed), []
+        for one in judged:
+            found.append(judge(known, one, estimators=names, gamma=gamma, seed=seed))
+            progress.advance(STAGE)
+    if as_json:
+        print_json({"log": read.info.to_json(), "policies": [one.to_json() for one in found]})
+        return
+    for one in found:
+        print_judgement(one, read)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Return the estimators that an option names."""
+    from slategym.benchmarks.log_judging import EPISODE_NAMES, SLATE_NAMES
+
+    if text.strip() == "all":
+        return (*SLATE_NAMES, *EPISODE_NAMES)
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _world_of(log: "Log", folder: Path | None) -> "World | None":
+    """Return the world of a log: the folder's, the tiny one, or none for a classic."""
+    if folder is not None:
+        return open_world(folder)
+    if log.info.world is None:
+        return None
+    from slategym.envs.worlds import as_world
+
+    return as_world(None)
+
+
+def _estimated(log: "Log", world: "World | None") -> "Log":
+    """Return the log with estimated propensities."""
+    from slategym.benchmarks.behaviour_policy import estimate_propensities
+    from slategym.benchmarks.log_features import candidate_features
+
+    return estimate_propensities(log, candidate_features(log, world))
+
+
+def print_judgement(judgement: "Judgement", log: "Log") -> None:
+    """Print the tables of one policy."""
+    from slategym.benchmarks.log_judging import best_row
+    from slategym.benchmarks.ope_verdict import table_text
+
+    wrote = " and ".join(judgement.behaviour)
+    print(f"{judgement.policy}, judged from {log.first.sum():,} episodes under {wrote}")
+    if judgement.propensities == "estimated":
+        fit = log.info.behavior
+        print(
+            "The log's propensities are estimated, not logged: nothing below is surer than that "
+            f"guess (skill {fit['skill']:.3f} nats a slot above uniform, calibration error "
+            f"{fit['calibration_error']:.3f})."
+        )
+    tables = {
+        "\nreward of one slate, in the situations of the log": judgement.slate,
+        f"\nreturn of an episode, discounted by {judgement.gamma:g} a slate": judgement.episode,
+    }
+    for title, rows in tables.items():
+        if not rows:
+            continue
+        print(f"{title}\n{table_text(rows)}", end="")
+        row = best_row(rows)
+        if row is None:
+            print("No estimate can be used: the log says too little of this policy.")
+        else:
+            print(f"Go by {row.name} ({row.verdict}): {row.interval.estimate:.4f}")
+    print()
