@@ -5,6 +5,8 @@ item rows, -1 for an empty slot. Intra-list diversity on content vectors, covera
 self-information are in `metrics`, which the benchmark's leaderboard uses; the rest is here.
 """
 
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
@@ -16,6 +18,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.integer]
 BoolArray = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.number]
+_Kind = TypeVar("_Kind", bound=np.generic)
 
 # Added to the diagonal of a list's kernel, so that its volume is a number (never -inf).
 JITTER = 1e-6
@@ -297,7 +300,7 @@ def _units(vectors: npt.ArrayLike) -> FloatArray:
     return values / np.where(length > 0, length, 1.0)
 
 
-def _padded(table: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+def _padded(table: npt.NDArray[_Kind]) -> npt.NDArray[_Kind]:
     """Return a table with a last row of zeros, which row -1 finds."""
     return np.concatenate([table, np.zeros((1, *table.shape[1:]), table.dtype)])
 

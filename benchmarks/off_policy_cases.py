@@ -86,7 +86,7 @@ class BanditCase:
             fold = whole_numbers(arrays, "fold")
             effect = plain_numbers(arrays, "q_v")[fold, :, position]  # (N, A)
             odds = plain_numbers(arrays, "q_u")[rows, position][:, None] + effect
-            model = 1.0 / (1.0 + np.exp(-odds))
+            model: FloatArray | None = 1.0 / (1.0 + np.exp(-odds))
             judged = judged[:, position].T
         else:
             model = plain_numbers(arrays, "q_hat") if "q_hat" in arrays else None
@@ -299,8 +299,9 @@ class SequenceCase:
             return ope_sequence.SEQUENCE_ESTIMATORS[name](self.log).value
         if name == "mis_exact_state_marginal":
             steps = self.log.rewards.shape[1]
-            visits = [occupancy(self.chain, pi, steps) for pi in (self._judged, self._logged)]
-            weights = state_weights(*visits, self.tabular.states, self.tabular.alive)
+            judged = occupancy(self.chain, self._judged, steps)
+            logged = occupancy(self.chain, self._logged, steps)
+            weights = state_weights(judged, logged, self.tabular.states, self.tabular.alive)
             return ope_sequence.marginal_is(self.log, weights).value
         if name == "fqe_tabular_pooled_T_backups":
             return fqe(self.tabular, self._judged, self._discount).value

@@ -5,7 +5,7 @@ that was written down (the propensity), and one reward came back.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -67,8 +67,13 @@ class BanditLog:
 
     def rows(self, chosen: IntArray) -> "BanditLog":
         """Return the log of some rounds."""
-        arrays = (self.rewards, self.weights, self.taken, self.value)
-        return BanditLog(*(array[chosen] for array in arrays), unsupported=self.unsupported)
+        return replace(
+            self,
+            rewards=self.rewards[chosen],
+            weights=self.weights[chosen],
+            taken=self.taken[chosen],
+            value=self.value[chosen],
+        )
 
 
 def bandit_log(

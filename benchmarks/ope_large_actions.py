@@ -140,7 +140,7 @@ def action_clusters(vectors: npt.NDArray[np.floating], clusters: int, seed: int 
         clusters: C, at most the number of actions.
         seed: seed of the starts.
     """
-    rows = np.asarray(vectors, np.float64)
+    rows = np.asarray(vectors, np.float32)
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     unit = rows / np.where(length > 0, length, 1.0)
     return np.asarray(k_means(unit, min(clusters, len(unit)), seed))
@@ -242,7 +242,7 @@ def _less_means(rows: FloatArray, groups: IntArray) -> FloatArray:
 def _ridge(inputs: FloatArray, targets: FloatArray, penalty: float) -> FloatArray:
     """Return coefficients of ridge regression without an intercept."""
     gram = inputs.T @ inputs + penalty * np.eye(inputs.shape[1])
-    return np.linalg.solve(gram, inputs.T @ targets)
+    return np.asarray(np.linalg.solve(gram, inputs.T @ targets), np.float64)
 
 
 _EMBEDDED = "it takes the reward to depend on the item's embedding only"

@@ -71,7 +71,8 @@ class SequenceLog:
     @cached_property
     def discounts(self) -> FloatArray:
         """``discount ** t`` (T,)."""
-        return self.discount ** np.arange(self.rewards.shape[1], dtype=np.float64)
+        steps = np.arange(self.rewards.shape[1])
+        return np.power(float(self.discount), steps).astype(np.float64)
 
     @cached_property
     def returns(self) -> FloatArray:

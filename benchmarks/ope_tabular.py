@@ -162,9 +162,9 @@ def fqe_values(
     cell = np.where(log.alive, log.states * shape[1] + log.actions, 0).astype(np.int64)
 
     def total(rows: BoolArray, values: FloatArray, upto: int) -> FloatArray:
-        return np.bincount(
-            cell[:, :upto][rows], weights=(visits[:, :upto] * values)[rows], minlength=cells
-        )
+        counted = (visits[:, :upto] * values)[rows]
+        sums = np.bincount(cell[:, :upto][rows], weights=counted, minlength=cells)
+        return sums.astype(np.float64)
 
     here, before = log.alive, log.alive[:, :-1]
     seen = total(here, np.ones(log.states.shape), steps)
