@@ -20,6 +20,7 @@ from slategym.cf_baselines.interactions import (
     RowArray,
     default_threshold,
 )
+from slategym.cf_baselines.row_checks import profile_rows
 from slategym.cf_baselines.settings import in_range
 
 F32 = npt.NDArray[np.float32]
@@ -110,10 +111,13 @@ class AlsScorer(Scorer):
             rows: Rows to learn from.
             content: (I, D) vectors of the log's items, all zeros for an item without one.
             user_content: (U, D) the same of its users, their profile encoded, say.
+
+        Raises:
+            DataError: either has another number of rows, or an entry that is not finite.
         """
         self.user_content = None
         if user_content is not None:
-            self.user_content = np.asarray(user_content, dtype=np.float32)
+            self.user_content = profile_rows(interactions, user_content)
         return super().fit(interactions, rows, content=content)
 
     # ------------------------------------------------------------------ learning

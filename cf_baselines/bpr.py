@@ -40,8 +40,8 @@ class BprConfig:
     factors: int = 64
     epochs: int = 60
     learning_rate: float = 0.05
-    penalty: float = 0.01
-    user_penalty: float = 0.01
+    penalty: float = 0.03
+    user_penalty: float = 0.03
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -77,10 +77,11 @@ def _check(name: str, config: BprConfig) -> None:
 class BprScorer(Scorer):
     """Scores  x_u.v_i + b_i,  trained so that likes score above the rest.
 
-    Gradient steps over random triples of a user, a like and another item bring the vectors of
-    the items (Rendle et al. 2009, "BPR: Bayesian personalized ranking", figure 4). Users then get
-    the likeliest vector given those; see `settle_users`. It is found anew for a changed history,
-    in the same way for people the log does not hold.
+    Gradient steps over random triples of a user, a like and another item that somebody liked
+    bring the vectors of the items (Rendle et al. 2009, "BPR: Bayesian personalized ranking",
+    figure 4). Users then get the likeliest vector given those; see `settle_users`. It is found
+    anew for a changed history, in the same way for people the log does not hold. An item nobody
+    liked has the least bias of all.
 
     Attributes:
         items: (I, G) vectors.
@@ -122,7 +123,10 @@ class BprScorer(Scorer):
             return (START * rng.standard_normal(shape)).astype(np.float32)
 
         users, items = drawn(n_users, config.factors + mapped), drawn(n_items, config.factors)
-        items[np.diff(likes.tocsc().indptr) == 0] = 0
+        # Others are drawn from items with likes: of one without, nothing is known yet.
+        warm = np.flatnonzero(np.diff(likes.tocsc().indptr)).astype(np.int32)
+        cold = np.setdiff1d(np.arange(n_items), warm)
+        items[cold] = 0
         to_factors, to_bias = drawn(content.shape[1], mapped), np.zeros(content.shape[1])
         bias, to_bias = np.zeros(n_items, np.float32), to_bias.astype(np.float32)
         who, what = (rows.astype(np.int32) for rows in likes.nonzero())
@@ -130,7 +134,7 @@ class BprScorer(Scorer):
         passes = max(config.epochs, -(-LEAST_TRIPLES // max(1, len(who))))
         for number in range(passes if len(who) else 0):
             order = rng.permutation(len(who))
-            other = rng.integers(0, n_items, len(who), dtype=np.int32)
+            other = warm[rng.integers(0, len(warm), len(who))]
             open_ = ~_among(who[order].astype(np.int64) * n_items + other, known)
             order, other = order[open_], other[open_]
             ranking_steps(
@@ -146,6 +150,7 @@ class BprScorer(Scorer):
                 config.learning_rate * (1 - 0.9 * number / passes),
                 config.penalty,
             )
+        bias[cold] = bias.min()
         both = np.concatenate([items, content @ to_factors], axis=1)
         return np.ascontiguousarray(both), np.asarray(bias + content @ to_bias, np.float32)
 

@@ -1,6 +1,6 @@
 """What the posterior of the rating model says of single users: people drawn, values explained.
 
-Letters: B users drawn, H history, S samples, G = factors + 1 with the bias first, I items.
+Letters: B users, H history, K items, S samples, G = factors + 1 with the bias first, L levels.
 """
 
 from dataclasses import dataclass
@@ -90,6 +90,23 @@ def draw_rows(
         spread = np.linalg.solve(root.T, rng.standard_normal(len(root)))
         out[b] = base[b] + centre + spread
     return out
+
+
+def level_shares(kept: Samples, users: FloatArray, items: Rows) -> FloatArray:
+    """Return the probability of each level, (B, K, L), the mean over samples.
+
+    Args:
+        kept: The samples, of ordered levels.
+        users: (B, S, G) the users' rows.
+        items: (B, K) rows of items.
+    """
+    out = np.zeros((*items.shape, kept.bounds.shape[1] - 1))
+    for s, bounds in enumerate(kept.bounds):
+        mine, its = users[:, s].astype(np.float64), kept.items[items, s].astype(np.float64)
+        taste = np.einsum("bf,bkf->bk", mine[:, 1:], its[..., 1:])
+        predictor = mine[:, :1] + its[..., 0] + taste
+        out += np.diff(ndtr(bounds - predictor[..., None]), axis=-1)
+    return np.asarray(out / len(kept.bounds), dtype=np.float32)
 
 
 def value_shares(

@@ -11,11 +11,13 @@ from slategym.cf_baselines.explanations import Case, Part
 from slategym.cf_baselines.gibbs import Sampler, Samples
 from slategym.cf_baselines.gibbs_features import build_sides, standard_content
 from slategym.cf_baselines.gibbs_kernels import fold_rows, score_rows
-from slategym.cf_baselines.gibbs_people import DrawnUsers, draw_rows, value_shares
+from slategym.cf_baselines.gibbs_people import DrawnUsers, draw_rows, level_shares, value_shares
 from slategym.cf_baselines.interactions import FloatArray, Interactions, RowArray
 from slategym.cf_baselines.negatives import with_negatives
 from slategym.cf_baselines.ordinal import TABLE_LOW, TABLE_STEP
+from slategym.cf_baselines.row_checks import profile_rows
 from slategym.cf_baselines.settings import in_range
+from slategym.errors import UsageError
 
 F32 = npt.NDArray[np.float32]
 MAX_LEVELS = 20  # more distinct values than this are treated as measured, not as levels
@@ -90,10 +92,13 @@ class BayesScorer(Scorer):
             rows: Rows to learn from.
             content: (I, D) vectors of the log's items, all zeros for an item without one.
             user_content: (U, D) the same of its users, their profile encoded, say.
+
+        Raises:
+            DataError: either has another number of rows, or an entry that is not finite.
         """
         self.user_content = None
         if user_content is not None:
-            self.user_content = np.asarray(user_content, dtype=np.float32)
+            self.user_content = profile_rows(interactions, user_content)
         return super().fit(interactions, rows, content=content)
 
     def _learn(self) -> None:
@@ -183,6 +188,27 @@ class BayesScorer(Scorer):
 
     def _score_everything(self, state: F32) -> FloatArray:
         return self._score(state, np.tile(np.arange(len(self.log.item_ids)), (len(state), 1)))
+
+    def level_probabilities(
+        self, users: npt.ArrayLike, items: npt.ArrayLike
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the levels (L,) and the probability of each, (B, K, L), for items (B, K).
+
+        Args:
+            users: (B,) rows in ``log``, -1 for unknown.
+            items: (B, K) rows in ``log``.
+
+        Raises:
+            UsageError: not fitted, a row is out of range, or values are not ordered levels.
+        """
+        rows = self._user_rows(users)
+        chosen = self._item_rows(items, len(rows))
+        if not self.samples.bounds.shape[1]:
+            raise UsageError(
+                f"{self.name}: values were taken as measured, which have no levels; fit with "
+                "likelihood='ordered'."
+            )
+        return self._levels.copy(), level_shares(self.samples, self._states(rows), chosen)
 
     def draw_users(self, count: int, seed: int = 0, *, sample: int = -1) -> DrawnUsers:
         """Return people to simulate, drawn from the posterior given one sample of the items.

@@ -3,12 +3,10 @@
 Letters: B batch of users, U users, I items, H history, K items to score.
 """
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
-from slategym.cf_baselines.interactions import FloatArray, RowArray
+from slategym.cf_baselines.interactions import FloatArray, Interactions, RowArray
 from slategym.errors import DataError, UsageError
 
 Rows = npt.NDArray[np.intp]
@@ -74,7 +72,7 @@ def history_rows(
     return history, np.where(there, given, 0).astype(np.float32), when
 
 
-def content_rows(log: Any, content: npt.ArrayLike) -> FloatArray:  # noqa: ANN401 (a log)
+def content_rows(log: Interactions, content: npt.ArrayLike) -> FloatArray:
     """Return content (I, D) of a log's items as float32.
 
     Raises:
@@ -87,3 +85,19 @@ def content_rows(log: Any, content: npt.ArrayLike) -> FloatArray:  # noqa: ANN40
             f"of the {len(log.item_ids)} items."
         )
     return vectors
+
+
+def profile_rows(log: Interactions, profiles: npt.ArrayLike) -> FloatArray:
+    """Return what is known of a log's users besides the log, (U, D), float32.
+
+    Raises:
+        DataError: another number of rows, or an entry that is not finite.
+    """
+    rows = np.asarray(profiles, dtype=np.float32)
+    count = len(log.user_ids)
+    if rows.ndim != 2 or len(rows) != count or not np.isfinite(rows).all():
+        raise DataError(
+            f"{log.name}: user content must be finite with shape ({count}, D), one row for each "
+            f"user; it has shape {rows.shape}."
+        )
+    return rows

@@ -47,6 +47,10 @@ def bench(
         list[str] | None, typer.Option("--model", metavar="NAME", help="Repeatable. Default: all.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of models with random starts.", min=0)] = 0,
+    content: Annotated[
+        bool,
+        typer.Option("--content", help="Also with what items are, and with that shuffled."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Compare models on held-out rows, their settings chosen on other rows held out before.
@@ -58,7 +62,7 @@ def bench(
     from slategym.benchmarks.cf_bench import run_bench
 
     with progress_on_stderr() as progress:
-        tables = run_bench(data, model, seed, progress)
+        tables = run_bench(data, model, seed, progress, content=content)
     if as_json:
         print_json({"data": str(data), "seed": seed, "tables": [asdict(table) for table in tables]})
         return
