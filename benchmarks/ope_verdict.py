@@ -17,7 +17,8 @@ from slategym.benchmarks.ope_estimate import (
     mean_estimate,
     mean_weight,
 )
-from slategym.benchmarks.ope_intervals import interval, standard_error
+from slategym.benchmarks.ope_intervals import interval, spread_units, standard_error
+from slategym.benchmarks.ope_tail import tail_index
 from slategym.benchmarks.statistics import LEVEL, REPLICATES, Interval
 
 Verdict = Literal["reliable", "weak", "do not use"]
@@ -30,6 +31,10 @@ class Limits:
     Attributes:
         sample_useless: effective units below which an estimate must not be used.
         sample_weak: effective units below which it is weak.
+        spread_weak: users that carry the variance (`ope_intervals.spread_units`) below which it
+            is weak.
+        tail_weak: Pareto index of the largest weights (`ope_tail.tail_index`) above which it is
+            weak: their variance is not finite.
         share_weak: share of all weight on one unit above which it is weak.
         mean_useless: a mean weight farther from 1 than this factor must not be used.
         mean_weak: a mean weight farther from 1 than this, and than three standard errors, is weak.
@@ -40,6 +45,8 @@ class Limits:
 
     sample_useless: float = 15.0
     sample_weak: float = 50.0
+    spread_weak: float = 8.0
+    tail_weak: float = 0.5
     share_weak: float = 0.1
     mean_useless: float = 2.0
     mean_weak: float = 0.1
@@ -247,25 +254,32 @@ def _slight(
 ) -> list[str]:
     """Return why an estimate is weak."""
     reasons = []
-    if one.caveat:
-        allowed = limits.bias_share * (ends.high - ends.low) / 2.0
-        if not bias <= allowed:
-            bound = f" (bias up to {bias:.3g})" if np.isfinite(bias) else ""
-            reasons.append(one.caveat + bound)
+    if one.caveat and not bias <= limits.bias_share * (ends.high - ends.low) / 2.0:
+        bound = f" (bias up to {bias:.3g})" if np.isfinite(bias) else ""
+        reasons.append(one.caveat + bound)
     if np.isnan(ends.low):
         reasons.append("a single user leaves nothing to tell chance by")
     if one.weights.shape[1] == 0:
         return reasons
-    sample = effective_sample_size(one.weights)
-    if limits.sample_useless <= sample < limits.sample_weak:
-        reasons.append(f"{sample:.1f} effective units")
-    share = float((one.weights.max(axis=0) / np.maximum(one.weights.sum(axis=0), 1e-300)).max())
-    if share > limits.share_weak:
-        reasons.append(f"one unit has {100 * share:.0f} % of the weight")
+    reasons += _few_reasons(one, users, limits)
     reasons += _mean_reason(one, users, limits)
     if limits.unsupported_weak < unsupported <= limits.unsupported_useless:
         reasons.append(f"{100 * unsupported:.1f} % of the policy is not in the log")
     return reasons
+
+
+def _few_reasons(one: Estimate, users: npt.ArrayLike | None, limits: Limits) -> list[str]:
+    """Return in which ways too few units decide."""
+    sample, spread = effective_sample_size(one.weights), spread_units(one, users)
+    tail = tail_index(one.weights)
+    share = float((one.weights.max(axis=0) / np.maximum(one.weights.sum(axis=0), 1e-300)).max())
+    said = (
+        (limits.sample_useless <= sample < limits.sample_weak, f"{sample:.1f} effective units"),
+        (spread < limits.spread_weak, f"{spread:.1f} users carry the variance"),
+        (tail > limits.tail_weak, f"the weights have a heavy tail (Pareto index {tail:.2f})"),
+        (share > limits.share_weak, f"one unit has {100 * share:.0f} % of the weight"),
+    )
+    return [reason for true, reason in said if true]
 
 
 def _mean_reason(one: Estimate, users: npt.ArrayLike | None, limits: Limits) -> list[str]:
