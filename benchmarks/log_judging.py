@@ -3,7 +3,7 @@
 Letters: N impressions, K slots, E episodes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from slategym.benchmarks.log_schema import AnyArray, FloatArray, Log, Propensiti
 from slategym.benchmarks.log_views import LogFeatures, LogViews, views_of
 from slategym.benchmarks.ope_bandit import PLAIN, TAMED, BanditLog, doubly_robust
 from slategym.benchmarks.ope_estimate import Estimate, effective_sample_size
-from slategym.benchmarks.ope_sequence import SEQUENCE_ESTIMATORS, SequenceLog
+from slategym.benchmarks.ope_sequence import SEQUENCE_ESTIMATORS
 from slategym.benchmarks.ope_slate import SLATE_ESTIMATORS, SlateLog
 from slategym.benchmarks.ope_tuning import slope
 from slategym.benchmarks.ope_verdict import Row, estimate_table
@@ -88,7 +88,23 @@ def judge(
     """
     check_estimators(estimators)
     views, log = views_of(known, policy, gamma=gamma, seed=seed), known.log
-    slates = [_of_slate(name, views) for name in estimators if name in SLATE_NAMES]
+    slate, episode = judge_views(views, log, estimators, seed=seed)
+    told = log.info
+    return Judgement(policy.name, slate, episode, gamma, told.propensities, told.policies)
+
+
+def judge_views(
+    views: LogViews, log: Log, estimators: Sequence[str] = USUAL, *, seed: int = 0
+) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
+    """Return the rows of one slate and those of whole episodes.
+
+    Args:
+        views: the log through the policy.
+        log: itself.
+        estimators: names of `SLATE_NAMES` and `EPISODE_NAMES`.
+        seed: of the resamples.
+    """
+    slates = [slate_estimate(name, views) for name in estimators if name in SLATE_NAMES]
     rows = _table(
         [one for one in slates if one is not None],
         views.user,
@@ -98,14 +114,7 @@ def judge(
         log.info.propensities == "estimated",
         seed,
     )
-    return Judgement(
-        policy=policy.name,
-        slate=rows,
-        episode=_episodes(views, estimators, log, seed),
-        gamma=gamma,
-        propensities=log.info.propensities,
-        behaviour=log.info.policies,
-    )
+    return rows, _episodes(views, estimators, log, seed)
 
 
 def judge_probabilities(
@@ -146,7 +155,7 @@ def judge_probabilities(
         SlateLog(log.reward_slot, cascade[:, -1], one_slot, cascade, zero, zero),
         has_positions=known and not bool(np.isnan(log.logp_position).any()),
     )
-    found = [_of_slate(name, views) for name in estimators if name in SLATE_NAMES]
+    found = [slate_estimate(name, views) for name in estimators if name in SLATE_NAMES]
     return _table(
         [one for one in found if one is not None],
         log.user,
@@ -201,8 +210,13 @@ def _probabilities(values: AnyArray, log: Log, what: str) -> FloatArray:
     return array
 
 
-def _of_slate(name: str, views: LogViews | _Bare) -> Estimate | None:
-    """Return an estimate of the reward of one slate; None if its weights are not known."""
+def slate_estimate(name: str, views: LogViews | _Bare) -> Estimate | None:
+    """Return an estimate of the reward of one slate; None if its weights are not known.
+
+    Args:
+        name: one of `SLATE_NAMES`.
+        views: the log through the policy.
+    """
     if name in ("iips", "sniips") and not views.has_positions:
         return None
     if name in _SLATES:
@@ -235,22 +249,34 @@ def _table(
     )
 
 
+def episode_estimate(name: str, views: LogViews) -> Estimate | None:
+    """Return an estimate of the return of an episode; None if its weights left the floats.
+
+    Args:
+        name: one of `EPISODE_NAMES`. The interval of ``fqe`` comes from `LogViews.fitted`: its
+            terms know of users and not of the fit.
+        views: the log through the policy.
+    """
+    # Over a hundred steps a product of weights may leave the range of a float.
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = SEQUENCE_ESTIMATORS[_EPISODES[name]](views.sequence).renamed(name, np.nan)
+        return found if np.isfinite(found.terms).all() else None
+
+
 def _episodes(views: LogViews, estimators: Sequence[str], log: Log, seed: int) -> tuple[Row, ...]:
     """Return the rows of whole episodes."""
     names = [name for name in estimators if name in EPISODE_NAMES]
     if not names:
         return ()
-    functions: dict[str, Callable[[SequenceLog], Estimate]] = SEQUENCE_ESTIMATORS
-    # Over a hundred steps a product of weights may leave the range of a float.
     with np.errstate(over="ignore", invalid="ignore"):
-        found = [functions[_EPISODES[name]](views.sequence).renamed(name, np.nan) for name in names]
-        kept = [one for one in found if np.isfinite(one.terms).all()]
+        found = [episode_estimate(name, views) for name in names]
+        kept = [one for one in found if one is not None]
         rows = _table(
             kept,
             views.episode_user,
             views.sequence.unsupported,
             views.sequence.returns,
-            functions["dr"](views.sequence),
+            SEQUENCE_ESTIMATORS["dr"](views.sequence),
             log.info.propensities == "estimated",
             seed,
         )

@@ -1,6 +1,6 @@
 """What policies are truly worth in the simulator: the truth that estimates from logs are held to.
 
-Letters: B users, P policies.
+Letters: B users, P policies, G discounts.
 """
 
 from collections.abc import Sequence
@@ -106,10 +106,10 @@ def true_returns(
     *,
     users: int,
     seed: int,
-    gamma: float = 1.0,
+    gammas: Sequence[float] = (1.0,),
     split: str = "train",
 ) -> FloatArray:
-    """Return the discounted return of every user under every policy ``(P, B)``.
+    """Return the discounted return of every user under every policy ``(G, P, B)``.
 
     All policies meet the same users with the same luck.
 
@@ -119,15 +119,16 @@ def true_returns(
         world: the world.
         users: B.
         seed: of the users.
-        gamma: discount a step.
+        gammas: G discounts a step.
         split: which users of the world.
     """
-    task, found = variant.override(observation="ids"), np.zeros((len(policies), users))
+    task = variant.override(observation="ids")
+    found = np.zeros((len(gammas), len(policies), users))
     for start in range(0, users, BLOCK):
         streams = np.arange(start, min(start + BLOCK, users))
         for n, policy in enumerate(policies):
             env = SlateVectorEnv(len(streams), variant=task, world=world, users=split)
-            found[n, streams] = _returns(for_variant(policy, task), env, streams, seed, gamma)
+            found[:, n, streams] = _returns(for_variant(policy, task), env, streams, seed, gammas)
             env.close()
     return found
 
@@ -137,17 +138,18 @@ def _returns(
     env: SlateVectorEnv,
     streams: LongArray,
     seed: int,
-    gamma: float,
+    gammas: Sequence[float],
 ) -> FloatArray:
-    """Return the discounted return of the first episode of each row ``(B,)``."""
+    """Return the discounted returns of the first episode of each row ``(G, B)``."""
     observation, _ = env.reset(seed=seed, options={"streams": streams})
-    alive, step, total = np.ones(len(streams), dtype=np.bool_), 0, np.zeros(len(streams))
+    alive, step = np.ones(len(streams), dtype=np.bool_), 0
+    total, discounts = np.zeros((len(gammas), len(streams))), np.asarray(gammas)[:, None]
     while alive.any():
         rng = np.random.default_rng((_TRUTH_STREAM, seed, int(streams[0]), step))
         slates = np.asarray(policy.act(observation, rng))
         action = slates.reshape(env.action_space.shape)
         observation, reward, terminated, truncated, _ = env.step(action)
-        total += np.where(alive, gamma**step * reward, 0.0)
+        total += np.where(alive, discounts**step * reward, 0.0)
         alive &= ~(terminated | truncated)
         step += 1
     return total
