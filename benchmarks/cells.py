@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 
 from slategym.benchmarks.rollout import Trajectories
@@ -75,7 +76,7 @@ class CellRecord:
         key: `cell_key` of ``cell``.
         cell: what was run, as JSON.
         sha256: hash of the arrays file.
-        seconds: wall time it took.
+        seconds: time it took: of the wall, or of the processor for cells of experiments.
     """
 
     key: str
@@ -126,16 +127,27 @@ class CellJournal:
         return self._arrays / f"{key}.safetensors"
 
     def add(self, cell: dict[str, Any], result: Trajectories, seconds: float) -> CellRecord:
+        """Write the arrays of a cell of sessions, then its line."""
+        return self.add_arrays(cell, result.arrays(), seconds)
+
+    def add_arrays(
+        self, cell: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], seconds: float
+    ) -> CellRecord:
         """Write the arrays of a cell, then its line."""
         key = cell_key(cell)
         path = self.arrays_path(key)
-        write_atomic(path, lambda target: save_file(result.arrays(), target))
+        write_atomic(path, lambda target: save_file(arrays, target))
         record = CellRecord(key, cell, file_hash(path), round(seconds, 3))
         self._journal.append(asdict(record))
         self._records[key] = record
         return record
 
+    def arrays(self, key: str) -> dict[str, npt.NDArray[Any]]:
+        """Return the arrays of a finished cell."""
+        found: dict[str, npt.NDArray[Any]] = load_file(self.arrays_path(key))
+        return found
+
     def load(self, record: CellRecord) -> Trajectories:
         """Return the sessions of a finished cell."""
-        arrays = load_file(self.arrays_path(record.key))
-        return Trajectories(policy=record.cell["policy"], seed=int(record.cell["seed"]), **arrays)
+        found = self.arrays(record.key)
+        return Trajectories(policy=record.cell["policy"], seed=int(record.cell["seed"]), **found)

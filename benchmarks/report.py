@@ -53,6 +53,17 @@ def write_report(bench: Path | str, *, progress: Progress | None = None) -> Path
     return folder / "report.html"
 
 
+def page_template(name: str) -> tuple[jinja2.Template, str]:
+    """Return a template of this package, and the style that all pages share."""
+    files = resources.files("slategym.benchmarks")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=False
+    )
+    template = environment.from_string(files.joinpath(name).read_text(encoding="utf-8"))
+    style = files.joinpath("report_style.css").read_text(encoding="utf-8")
+    return template, style
+
+
 def render(results: dict[str, Any], drawings: Sequence[Drawing], folder: Path) -> str:
     """Return the page.
 
@@ -61,14 +72,11 @@ def render(results: dict[str, Any], drawings: Sequence[Drawing], folder: Path) -
         drawings: the figures, in order.
         folder: where the pictures of the example sessions lie.
     """
-    source = resources.files("slategym.benchmarks").joinpath("report_template.html")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=False
-    )
-    template = environment.from_string(source.read_text(encoding="utf-8"))
+    template, style = page_template("report_template.html")
     phrase = {row["name"]: row["phrase"] for row in results["policies"]}
     world = results["world"]
     return template.render(
+        style=style,
         title=results["title"],
         verdict=results["verdict"].replace(" %", "\N{NO-BREAK SPACE}%"),
         subtitle=_subtitle(results),

@@ -21,6 +21,7 @@ from slategym.cli_envs import envs_app
 from slategym.cli_log import log
 from slategym.cli_ope import ope
 from slategym.cli_search import finetune, search
+from slategym.cli_suite import leaderboard
 from slategym.cli_train import train
 from slategym.cli_train_offline import train_offline
 from slategym.cli_world import world_app
@@ -45,6 +46,7 @@ for command in (
     train_offline,
     bench,
     report,
+    leaderboard,
     log,
     ope,
     doctor,

@@ -9,12 +9,12 @@ import typer
 from slategym.cli_common import (
     ImportOption,
     JsonOption,
-    WorldOption,
     check_variant_id,
     import_user_code,
     open_world,
 )
 from slategym.console import print_json, print_table, progress_on_stderr
+from slategym.errors import UsageError
 
 COLUMNS = {
     "clicks": "clicks",
@@ -36,8 +36,18 @@ BenchVariantOption = Annotated[
 
 
 def bench(
-    world: WorldOption,
     out: Annotated[Path, typer.Option("--out", metavar="BENCH", help="The folder to write.")],
+    suite: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SUITE]",
+            help="A named experiment: classic, domains, cold-start, sparse, drift, modalities or "
+            "diversity; it trains its own agents. Without it, --world and --run are compared.",
+        ),
+    ] = None,
+    world: Annotated[
+        Path | None, typer.Option("--world", metavar="WORLD", help="The folder that `build` wrote.")
+    ] = None,
     run: Annotated[
         list[Path] | None,
         typer.Option("--run", metavar="RUN", help="A trained agent, as `train` wrote it."),
@@ -48,9 +58,26 @@ def bench(
             metavar="A,B,...", help="Baselines to run beside it; `none` for none. Default: all."
         ),
     ] = None,
-    users: Annotated[int, typer.Option(help="Held-out user streams a seed.", min=1)] = 1024,
+    users: Annotated[
+        int | None,
+        typer.Option(
+            help="Held-out user streams a seed.", show_default="1024; a suite: 512", min=1
+        ),
+    ] = None,
     seeds: Annotated[int, typer.Option(help="Sets of user streams.", min=1)] = 1,
     variant: BenchVariantOption = None,
+    frames: Annotated[
+        int | None, typer.Option(help="Of each agent that a suite trains.", min=1)
+    ] = None,
+    training_seeds: Annotated[
+        int, typer.Option(help="Trainings of each agent of a suite.", min=1)
+    ] = 3,
+    backend: Annotated[
+        str, typer.Option(help="Where the cells of a suite run: local, joblib or ray.")
+    ] = "local",
+    workers: Annotated[
+        int | None, typer.Option(help="Cells of a suite at once. Default: the cores.", min=1)
+    ] = None,
     imports: ImportOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -59,8 +86,41 @@ def bench(
     Results are kept policy by policy: the same command again, or with more policies, runs the rest.
 
     Example: slategym bench --world worlds/mine --run runs/mine --out bench/mine
+
+    Example: slategym bench classic --out bench/classic --backend joblib
     """
     import_user_code(imports)
+    if suite is not None:
+        from slategym.cli_suite import run_suite
+
+        if run or policies or variant:
+            raise UsageError(
+                "a suite has its own agents, policies and variants: leave --run, --policies and "
+                "--variant out, or the name of the suite."
+            )
+        run_suite(
+            suite, out, world=world, frames=frames, training_seeds=training_seeds,
+            users=users or 512, seeds=seeds, backend=backend, workers=workers, as_json=as_json,
+        )  # fmt: skip
+        return
+    if world is None:
+        raise UsageError(
+            "--world is missing; name the folder that `build` wrote, or a suite such as `classic`."
+        )
+    _compare(world, out, run, policies, users or 1024, seeds, variant, as_json)
+
+
+def _compare(
+    world: Path,
+    out: Path,
+    run: list[Path] | None,
+    policies: str | None,
+    users: int,
+    seeds: int,
+    variant: str | None,
+    as_json: bool,
+) -> None:
+    """Run policies and trained agents over a world, and print the table."""
     if variant is not None:
         check_variant_id(variant)
     opened = open_world(world)
@@ -93,9 +153,18 @@ def report(
 
     Example: slategym report bench/mine
     """
+    from slategym.benchmarks.experiment_page import is_experiment, write_experiment_page
     from slategym.benchmarks.report import write_report
     from slategym.benchmarks.suite import read_results
 
+    if is_experiment(folder):
+        with progress_on_stderr() as progress:
+            page = write_experiment_page(folder, progress=progress)
+        if as_json:
+            print_json({"report": str(page), "json": str(folder / "report.json")})
+        else:
+            print(f"report: {page}")
+        return
     with progress_on_stderr() as progress:
         page = write_report(folder, progress=progress)
     if as_json:

@@ -1,0 +1,149 @@
+"""One cell of an experiment: train if need be, play every session, return numbers per session."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slategym.benchmarks.analysis import session_metrics
+from slategym.benchmarks.executor import Arrays, Cell
+from slategym.benchmarks.experiment import Task, task_of
+from slategym.benchmarks.rollout import rollout
+from slategym.envs.classic_variant import ClassicVariant
+from slategym.envs.oracles import oracle
+from slategym.envs.vector import SlateVectorEnv
+from slategym.envs.worlds import as_world, world_of
+
+# Keeps a policy's own draws apart from any other use of the same (seed, step).
+_POLICY_STREAM = 0x51A7E
+ORACLE = "oracle:"
+"""Before the name of one of `slategym.envs.oracles.oracle_names`."""
+
+Act = Callable[[Mapping[str, Any], Mapping[str, Any], np.random.Generator], npt.NDArray[Any]]
+"""Observation, info, randomness -> slates (B, K)."""
+
+
+def run_cell(cell: Cell, scratch: str | None) -> Arrays:
+    """Return one number a session for each metric, each (N,), N user seeds times users.
+
+    ``user`` is what tells distinct users apart.
+
+    Args:
+        cell: of `Experiment.cells`.
+        scratch: a folder of the cell's own, where a training that was cut is resumed.
+
+    Raises:
+        DataError: the world or the variant has changed since.
+        UsageError: an unknown policy or option.
+    """
+    task = task_of(cell)
+    if "agent" not in cell:
+        return _all_sessions(task, cell, None)
+    with TemporaryDirectory() as spare:
+        run = Path(scratch or spare) / "run"
+        _train(task, cell["agent"]["settings"], int(cell["seed"]), run)
+        return _all_sessions(task, cell, run)
+
+
+def _train(task: Task, settings: Mapping[str, Any], seed: int, run: Path) -> None:
+    """Train into a RUN folder, or go on there."""
+    from slategym.agents.train_config import TrainConfig
+    from slategym.agents.training import train
+
+    config = TrainConfig.from_json(
+        {**settings, "variant": task.variant, "env": dict(task.changes), "seed": seed}
+    )
+    world = None if task.world is None else as_world(task.world)
+    train(world, run, config)
+
+
+def _all_sessions(task: Task, cell: Cell, run: Path | None) -> Arrays:
+    """Return the sessions of every user seed, one after the other."""
+    play = _classic if isinstance(task.task(), ClassicVariant) else _world
+    parts = [
+        play(task, cell.get("policy", ""), run, int(cell["users"]), int(seed))
+        for seed in cell["user_seeds"]
+    ]
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+
+def _world(task: Task, policy: str, run: Path | None, users: int, seed: int) -> Arrays:
+    """Return the sessions of user streams (seed, 0), (seed, 1), ... of a world."""
+    from slategym.agents.policy import Policy, make_policy
+    from slategym.agents.trained import load_agent
+
+    variant, world = task.task(), as_world(task.world)
+    chosen: Policy = (  # either knows what the scenario leaves to a platform
+        make_policy(policy, world_of(variant, world), variant.slate_size)
+        if run is None
+        else load_agent(run, world, slate_size=variant.slate_size)
+    )
+    played = rollout(
+        chosen, world, users=users, seed=seed, variant=variant, split=task.session_users
+    )
+    return {"user": played.users, **session_metrics(world, played)}
+
+
+def _classic(task: Task, policy: str, run: Path | None, users: int, seed: int) -> Arrays:
+    """Return the sessions of user streams (seed, 0), (seed, 1), ... of a classic."""
+    variant = task.task()
+    assert isinstance(variant, ClassicVariant)
+    if run is not None:
+        from slategym.agents.trained import load_agent
+
+        agent = load_agent(run, None, slate_size=variant.slate_size)
+        return classic_sessions(variant, lambda seen, _, rng: agent.act(seen, rng), users, seed)
+    if policy.startswith(ORACLE):
+        seeing = _seeing(variant, policy.removeprefix(ORACLE))
+        return classic_sessions(variant, seeing, users, seed)
+    from slategym.agents.classic_rules import make_classic_policy
+
+    rule = make_classic_policy(policy, variant)
+    return classic_sessions(variant, lambda seen, _, rng: rule.act(seen, rng), users, seed)
+
+
+def _seeing(variant: ClassicVariant, name: str) -> Act:
+    """Return an oracle, which is told what the environment hides and learns from responses."""
+    chosen = oracle(variant, name)
+    learn = getattr(chosen, "learn", None)
+    started: list[bool] = []
+
+    def act(
+        observation: Mapping[str, Any], info: Mapping[str, Any], _: np.random.Generator
+    ) -> npt.NDArray[Any]:
+        if learn is not None and started:
+            learn(info)
+        started.append(True)
+        return chosen.act(info["privileged"], observation)
+
+    return act
+
+
+def classic_sessions(variant: ClassicVariant, act: Act, users: int, seed: int) -> Arrays:
+    """Return ``return``, ``clicks`` and ``length`` of one session of each user stream, (B,).
+
+    Args:
+        variant: a classic task.
+        act: chooses slates; it may look at ``info["privileged"]``.
+        users: B.
+        seed: of the streams (seed, 0), (seed, 1), ...; the same users, the same luck.
+    """
+    env = SlateVectorEnv(users, variant=variant, privileged=True)
+    observation, info = env.reset(seed=seed)
+    alive = np.ones(users, np.bool_)
+    returns, clicks, length = np.zeros((3, users))
+    step = 0
+    while alive.any():
+        rng = np.random.default_rng((_POLICY_STREAM, seed, step))
+        slates = np.asarray(act(observation, info, rng)).reshape(env.action_space.shape)
+        observation, reward, terminated, truncated, info = env.step(slates)
+        returns += np.where(alive, reward, 0.0)
+        clicks += np.where(alive, np.asarray(info["response"]["click"]).sum(axis=1), 0.0)
+        length += alive
+        alive &= ~(terminated | truncated)
+        step += 1
+    stream = (np.int64(seed) << np.int64(32)) + np.arange(users)
+    return {"user": stream, "return": returns, "clicks": clicks, "length": length}
