@@ -193,8 +193,8 @@ def content_rows(
     with stage(progress, "rank with content", len(using)):
         for row in using:
             name = row.model
-            grid = {key: [value] for key, value in row.settings.items()}
-            grid |= CONTENT_GRIDS.get(name, {})
+            kept: dict[str, Sequence[Any]] = {key: [each] for key, each in row.settings.items()}
+            grid = {**kept, **CONTENT_GRIDS.get(name, {})}
             found = _search(task, name, grid, seed, vectors)
             rows.append(_ranked(task, found, seed, vectors, f"{name} + content"))
             rows.append(_ranked(task, found, seed, shuffled, f"{name} + shuffled content"))

@@ -24,6 +24,7 @@ from slategym.cf_baselines.benchmark_data import load_rating_task, movielens_log
 from slategym.cf_baselines.evaluation import evaluate_ranking, evaluate_ratings
 from slategym.cf_baselines.gibbs_scorer import BayesScorer
 from slategym.cf_baselines.interactions import Interactions, RowArray
+from slategym.cf_baselines.logistic import describe
 from slategym.cf_baselines.metrics import interval
 from slategym.cf_baselines.movielens import load_movielens
 from slategym.cf_baselines.movielens_files import read_movielens_files
@@ -33,6 +34,7 @@ LIKED = 4.0
 AGES = (18, 22, 25, 30, 35, 45, 55)
 YEARS = (1940, 1955, 1970, 1980, 1988, 1992, 1994, 1995.5, 1996.5)
 COLD_FOLDS = 5
+PAIRS_AT_ONCE = 2000
 # What is tried for users without a history.
 USER_CHOICES: tuple[Mapping[str, Any], ...] = tuple(
     {"factors": 16, "unseen": unseen, "content_penalty": penalty}
@@ -105,14 +107,18 @@ def rating_lines(folder: Path, seed: int = 0) -> Iterator[Line]:
     }
     for name, (items, users) in given.items():
         reports, seconds = [], 0.0
+        liked: dict[str, float] = {}
         for fit_rows, test in task.folds:
             start = time.process_time()
             scorer = BayesScorer(seed=seed)
             scorer.fit(task.log, fit_rows, content=items, user_content=users)
             seconds += time.process_time() - start
             reports.append(evaluate_ratings(scorer, task.log.take(test), seed=seed))
+            liked = liked or probability_of_liking(scorer, task.log.take(test))
         first, mean = reports[0], float(np.mean([report.rmse for report in reports]))
-        note = f"mean of five folds {mean:.4f}"
+        note = f"mean of five folds {mean:.4f}; P(4 stars and more) on u1: " + ", ".join(
+            f"{key} {value:.4f}" for key, value in liked.items()
+        )
         ends = first.rmse_interval
         yield Line("ratings", name, "RMSE u1", first.rmse, ends.low, ends.high, seconds / 5, note)
 
@@ -126,6 +132,17 @@ CHOICES: Mapping[str, tuple[Mapping[str, Any], ...]] = {
         {"factors": 16, "content_factors": 32, "penalty": each} for each in (0.003, 0.01)
     ),
 }
+
+
+def probability_of_liking(scorer: BayesScorer, test: Interactions) -> dict[str, float]:
+    """Return log loss (nats), Brier score, calibration error and AUC of P(4 stars and more)."""
+    chances = []
+    for at in range(0, len(test), PAIRS_AT_ONCE):
+        users, items = (rows[at : at + PAIRS_AT_ONCE] for rows in (test.users, test.items))
+        levels, each = scorer.level_probabilities(users, items[:, None])
+        chances.append(each[:, 0, levels >= LIKED].sum(axis=1))
+    label = (test.values >= LIKED).astype(np.float64)
+    return describe(np.concatenate(chances).astype(np.float64), label)
 
 
 def item_lines(folder: Path, seed: int = 0) -> Iterator[Line]:

@@ -48,7 +48,7 @@ def ranking_steps(
         penalty: On the squares of all that a step moves, >= 0.
     """
     own, mapped = item_vectors.shape[1], to_factors.shape[1]
-    rate, penalty = np.float32(rate), np.float32(penalty)
+    step, decay = np.float32(rate), np.float32(penalty)
     apart = np.zeros(content.shape[1], np.float32)
     drawn = np.zeros(mapped, np.float32)
     for t in range(len(users)):
@@ -65,20 +65,20 @@ def ranking_steps(
         for c in range(mapped):
             score += mine[own + c] * drawn[c]
         pull = np.float32(1.0 / (1.0 + math.exp(score)))
-        bias[good] += rate * (pull - penalty * bias[good])
-        bias[bad] -= rate * (pull + penalty * bias[bad])
+        bias[good] += step * (pull - decay * bias[good])
+        bias[bad] -= step * (pull + decay * bias[bad])
         for d in range(len(apart)):
-            to_bias[d] += rate * (pull * apart[d] - penalty * to_bias[d])
+            to_bias[d] += step * (pull * apart[d] - decay * to_bias[d])
             for c in range(mapped):
                 slope = pull * apart[d] * mine[own + c]
-                to_factors[d, c] += rate * (slope - penalty * to_factors[d, c])
+                to_factors[d, c] += step * (slope - decay * to_factors[d, c])
         for f in range(own):
             x, y, z = mine[f], item_vectors[good, f], item_vectors[bad, f]
-            mine[f] += rate * (pull * (y - z) - penalty * x)
-            item_vectors[good, f] += rate * (pull * x - penalty * y)
-            item_vectors[bad, f] -= rate * (pull * x + penalty * z)
+            mine[f] += step * (pull * (y - z) - decay * x)
+            item_vectors[good, f] += step * (pull * x - decay * y)
+            item_vectors[bad, f] -= step * (pull * x + decay * z)
         for c in range(mapped):
-            mine[own + c] += rate * (pull * drawn[c] - penalty * mine[own + c])
+            mine[own + c] += step * (pull * drawn[c] - decay * mine[own + c])
 
 
 @numba.njit(cache=True, nogil=True)

@@ -65,11 +65,12 @@ def linear_weights(
     pull = (penalty + dropout / (1 - dropout) * own).astype(np.float32)
     inverse = _inverse(gram, pull)
     if prior is None:
-        weights = -inverse / np.diag(inverse)
+        weights = np.asarray(-inverse / np.diag(inverse), dtype=np.float32)
     else:
         drawn = inverse @ (gram + pull[:, None] * prior)
-        weights = drawn - inverse * (np.diag(drawn) / np.diag(inverse))
-    weights = np.ascontiguousarray(weights, dtype=np.float32)
+        own_part = np.diag(drawn) / np.diag(inverse)
+        weights = np.asarray(drawn - inverse * own_part, dtype=np.float32)
+    weights = np.ascontiguousarray(weights)
     np.fill_diagonal(weights, 0.0)
     return weights
 
@@ -86,7 +87,7 @@ def _inverse(gram: FloatArray, diagonal: FloatArray) -> FloatArray:
         return np.asarray(np.tril(inverse) + np.tril(inverse, -1).T, dtype=np.float32)
     whole = np.array(gram, dtype=np.float64)  # float32 was too coarse for so small a penalty
     whole[np.diag_indices_from(whole)] += diagonal
-    return np.linalg.inv(whole).astype(np.float32)
+    return np.asarray(np.linalg.inv(whole), dtype=np.float32)
 
 
 def likes_of(log: Interactions) -> tuple[sparse.csr_matrix, float, FloatArray]:

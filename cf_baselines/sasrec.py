@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slategym.cf_baselines.base import Rows, Scorer
-from slategym.cf_baselines.history_linear import likes_of
+from slategym.cf_baselines.history_linear import ages, likes_of
 from slategym.cf_baselines.interactions import FloatArray, RowArray
 from slategym.cf_baselines.sasrec_training import (
     SequenceTraining,
@@ -132,7 +132,7 @@ class SasRecScorer(Scorer):
         liked = (items >= 0) & (values >= self.threshold)
         longest = int(liked.sum(axis=1).max(initial=1))
         length = max(1, min(self.config.length, longest))
-        later = np.cumsum(liked[:, ::-1], axis=1)[:, ::-1] - liked
+        later = ages(liked)
         users, at = np.nonzero(liked & (later < length))
         read = np.full((len(items), length), -1, np.int64)
         read[users, length - 1 - later[users, at]] = items[users, at]
@@ -143,7 +143,7 @@ class SasRecScorer(Scorer):
                 chunk = torch.from_numpy(read[start : start + READ_AT_ONCE])
                 expected = read_histories(weights, chunk, self._training())
                 out[start : start + READ_AT_ONCE] = expected[:, -1].numpy()
-        return SequenceUsers(out, liked.any(axis=1))
+        return SequenceUsers(out, np.asarray(liked.any(axis=1)))
 
     def _score_everything(self, state: SequenceUsers) -> FloatArray:
         out = np.asarray(state.expected @ self.weights["items"].T, dtype=np.float32)
