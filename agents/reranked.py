@@ -123,7 +123,7 @@ class CalibratedPolicy(RerankedPolicy):
     name = "cf-calibrated"
 
     def __init__(
-        self, world: World, slate_size: int, trade_off: float = 0.5, base: str = "cf-greedy"
+        self, world: World, slate_size: int, trade_off: float = 0.3, base: str = "cf-greedy"
     ) -> None:
         if not 0 <= trade_off <= 1:
             raise UsageError(f"trade_off is {trade_off}; it must be in [0, 1].")

@@ -61,7 +61,7 @@ class ThresholdPolicy(CFGreedyPolicy):
         world: World,
         slate_size: int,
         share: float = 0.5,
-        ceiling: float = 1.0,
+        ceiling: float = 0.6,
         noise_std: float | None = None,
     ) -> None:
         if not 0 <= share <= 1:
