@@ -4,9 +4,11 @@ Letters: B batch, C candidates, K slots.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slategym.agents.classic_rules import RandomSlates
 from slategym.agents.heuristics import RandomPolicy
@@ -55,6 +57,14 @@ class _Wrapped:
         reset = getattr(self.policy, "reset", None)
         if callable(reset):
             reset()
+
+    def update(
+        self, observation: Observation, slate: Slate, response: Mapping[str, NDArray[Any]]
+    ) -> None:
+        """Let the policy inside learn from a step, if it does; see `Policy`."""
+        learn = getattr(self.policy, "update", None)
+        if callable(learn):
+            learn(observation, slate, response)
 
 
 class EpsilonPolicy(_Wrapped):

@@ -182,7 +182,10 @@ class _Run:
         )
 
     def blocks(self, users: int, progress: Progress) -> Iterator[Log]:
-        """Yield the impressions of `BLOCK` users at a time."""
+        """Yield the impressions of `BLOCK` users at a time; who learns goes on learning."""
+        reset = getattr(self.policy, "reset", None)
+        if callable(reset):
+            reset()
         for start in range(0, users, BLOCK):
             streams = np.arange(start, min(start + BLOCK, users))
             yield self._block(streams)
@@ -209,9 +212,7 @@ class _Run:
     def _steps(self, env: SlateVectorEnv, streams: LongArray) -> Iterator[dict[str, AnyArray]]:
         """Yield what happened in each step to the users whose first episode goes on."""
         observation, info = env.reset(seed=self.seed, options={"streams": streams})
-        reset, learn = (getattr(self.policy, name, None) for name in ("reset", "update"))
-        if callable(reset):
-            reset()
+        learn = getattr(self.policy, "update", None)
         alive, step = np.ones(len(streams), dtype=np.bool_), 0
         while alive.any():
             told_all = with_privileged(self.policy, observation, info)
@@ -229,7 +230,8 @@ class _Run:
                 actions.reshape(env.action_space.shape)
             )
             if callable(learn):
-                learn(seen, slates, {k: v[alive] for k, v in info["response"].items()})
+                told = {k: np.asarray(v)[alive] for k, v in info["response"].items()}
+                learn(seen, slates, told | {"reward": np.asarray(reward)[alive]})
             told = _told(env, streams, acted, actions, reward, info)
             told |= {"terminated": terminated, "truncated": truncated & ~terminated}
             told |= {"episode": streams, "step": np.full(len(streams), step)}

@@ -272,6 +272,42 @@ def test_a_log_without_observations_says_what_it_lacks(file: Path) -> None:
         _ = replace(read_log(file), observation={}).observed
 
 
+def test_a_policy_that_learns_is_logged_as_it_was_at_each_step(tmp_path: Path) -> None:
+    learner = _Learner()
+    wrapped = with_propensities(learner, epsilon=0.3)
+    write_log(wrapped, task(), tmp_path / "l.parquet", world=tiny_world(), users=8, seed=1)
+    log = read_log(tmp_path / "l.parquet")
+    assert learner.lessons == [int((log.step == step).sum()) for step in range(log.step.max() + 1)]
+    # Its slate moves by one place with each step, and so does what is likely.
+    likely = log.positions[:, 0] == log.step % 16
+    assert (np.exp(log.logp_position[:, 0]) > 0.7)[likely].all()
+    assert (np.exp(log.logp_position[:, 0]) < 0.1)[~likely].all()
+    assert likely.mean() > 0.5
+
+
+class _Learner:
+    """Shows five neighbours, from one place further on after each lesson."""
+
+    name = "learner"
+
+    def __init__(self) -> None:
+        self.lessons: list[int] = []
+
+    def reset(self) -> None:
+        """Forget."""
+        self.lessons = []
+
+    def act(self, observation: dict[str, np.ndarray], _: object) -> np.ndarray:
+        """Return the same slate for all."""
+        batch = len(observation["candidates"])
+        return np.tile(len(self.lessons) % 16 + np.arange(5), (batch, 1))
+
+    def update(self, _: object, slate: np.ndarray, response: dict[str, np.ndarray]) -> None:
+        """Count the rows."""
+        assert response["click"].shape == slate.shape
+        self.lessons.append(len(response["reward"]))
+
+
 class _Liar:
     """Shows the first five and says that it cannot."""
 
