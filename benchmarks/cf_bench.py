@@ -183,7 +183,7 @@ def content_rows(
         task: The task.
         vectors: (I, D) content.
         plain: Lines of the models without content, whose settings are kept; only those that are
-            about content are chosen. The control has those chosen for the true content.
+            about content are chosen. The control has those, and shows their validation.
         seed: For random starts, intervals and the shuffling.
         progress: Told of every model.
     """
