@@ -153,7 +153,7 @@ class ProtoPolicy(SlatePolicy):
         action_space: spaces.Space[Any],
         *args: Any,  # noqa: ANN401
         slate_space: spaces.Space[Any] | None = None,
-        dims: int = 16,
+        dims: int = 20,
         metric: Metric = "dot",
         search: Search = "exact",
         neighbours: int = 0,

@@ -18,8 +18,6 @@ METRICS, SEARCHES = ("dot", "euclidean"), ("exact", "approximate")
 
 # Axes have unit deviation; a proto-item may point this many deviations out.
 REACH = 2.0
-# Vectors of so few numbers keep all their axes.
-NARROW = 32
 
 
 class ProtoSpace(nn.Module):
@@ -30,7 +28,7 @@ class ProtoSpace(nn.Module):
 
     Args:
         features: what turns ids and raw vectors into standardised vectors.
-        dims: most axes kept of vectors of more than `NARROW` numbers.
+        dims: most axes kept; fewer where items vary in fewer.
         metric: "dot": the nearest item has the greatest inner product with the proto-item;
             "euclidean": the least distance.
         search: how the whole catalogue is searched: "exact", or "approximate" by inverted lists.
@@ -45,7 +43,7 @@ class ProtoSpace(nn.Module):
     def __init__(
         self,
         features: ObservationFeatures | ClassicFeatures,
-        dims: int = 16,
+        dims: int = 20,
         metric: Metric = "dot",
         search: Search = "exact",
     ) -> None:
@@ -59,7 +57,7 @@ class ProtoSpace(nn.Module):
         centre, axes = np.zeros(table.shape[1]), np.eye(table.shape[1])
         if len(table):  # else items are not rows of a table, and their features are the axes
             centre = table.mean(0)
-            axes = _axes(table - centre, table.shape[1] if table.shape[1] <= NARROW else dims)
+            axes = _axes(table - centre, dims)
         # Saved with the weights: what an action means must not depend on the catalogue served.
         self.register_buffer("axes", torch.as_tensor(axes, dtype=torch.float32))
         self.register_buffer("centre", torch.as_tensor(centre, dtype=torch.float32))
