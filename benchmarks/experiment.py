@@ -107,6 +107,8 @@ class Experiment:
     user_seeds: tuple[int, ...] = (0,)
 
     def __post_init__(self) -> None:
+        for name in ("tasks", "training_seeds", "user_seeds"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if not self.tasks or not self.user_seeds or self.users < 1:
             raise UsageError("an experiment needs at least one task, one user and one user seed.")
         if any(task.agents for task in self.tasks) and not self.training_seeds:

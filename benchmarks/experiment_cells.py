@@ -1,9 +1,10 @@
 """One cell of an experiment: train if need be, play every session, return numbers per session."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,10 @@ from slategym.envs.classic_variant import ClassicVariant
 from slategym.envs.oracles import oracle
 from slategym.envs.vector import SlateVectorEnv
 from slategym.envs.worlds import as_world, world_of
+
+if TYPE_CHECKING:
+    from slategym.agents.policy import Policy
+    from slategym.agents.train_config import TrainConfig
 
 # Keeps a policy's own draws apart from any other use of the same (seed, step).
 _POLICY_STREAM = 0x51A7E
@@ -44,20 +49,21 @@ def run_cell(cell: Cell, scratch: str | None) -> Arrays:
         return _all_sessions(task, cell, None)
     with TemporaryDirectory() as spare:
         run = Path(scratch or spare) / "run"
-        _train(task, cell["agent"]["settings"], int(cell["seed"]), run)
-        return _all_sessions(task, cell, run)
+        config = _train(task, cell["agent"]["settings"], int(cell["seed"]), run)
+        # An agent may observe more than the task says, such as a longer history.
+        return _all_sessions(replace(task, changes=config.env), cell, run)
 
 
-def _train(task: Task, settings: Mapping[str, Any], seed: int, run: Path) -> None:
-    """Train into a RUN folder, or go on there."""
+def _train(task: Task, settings: Mapping[str, Any], seed: int, run: Path) -> "TrainConfig":
+    """Train into a RUN folder, or go on there; return what it was trained with."""
     from slategym.agents.train_config import TrainConfig
     from slategym.agents.training import train
 
-    config = TrainConfig.from_json(
-        {**settings, "variant": task.variant, "env": dict(task.changes), "seed": seed}
-    )
-    world = None if task.world is None else as_world(task.world)
-    train(world, run, config)
+    env = {**settings.get("env", {}), **task.changes}
+    chosen = {**settings, "variant": task.variant, "env": env, "seed": seed}
+    config = TrainConfig.from_json(chosen)
+    train(None if task.world is None else as_world(task.world), run, config)
+    return config
 
 
 def _all_sessions(task: Task, cell: Cell, run: Path | None) -> Arrays:
@@ -72,7 +78,7 @@ def _all_sessions(task: Task, cell: Cell, run: Path | None) -> Arrays:
 
 def _world(task: Task, policy: str, run: Path | None, users: int, seed: int) -> Arrays:
     """Return the sessions of user streams (seed, 0), (seed, 1), ... of a world."""
-    from slategym.agents.policy import Policy, make_policy
+    from slategym.agents.policy import make_policy
     from slategym.agents.trained import load_agent
 
     variant, world = task.task(), as_world(task.world)

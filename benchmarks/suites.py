@@ -34,8 +34,6 @@ _BEST = {
 # Small: a suite is to end in minutes on two cores. For more: --frames.
 CLASSIC_FRAMES, WORLD_FRAMES = 200_000, 100_000
 _CONTROL = {"rank_by": "response"}
-# Their targets are factors and contents, which a classic has not.
-_NO_ITEM_LOSSES = {"item_features": 0.0, "recommendation_features": 0.0}
 
 
 def suite(
@@ -75,6 +73,13 @@ def _with_frames(task: Task, frames: int | None) -> Task:
     return replace(task, agents=agents)
 
 
+def _ppo(variant: str, frames: int) -> AgentSpec:
+    """Return PPO with the preset of a variant, evaluations on the way left out."""
+    from slategym.agents.presets import preset
+
+    return AgentSpec("ppo", {**preset(variant), "frames": frames, "evaluations": 0})
+
+
 def _classic(_: str) -> tuple[Task, ...]:
     """Return RecSim's tasks and the harder ones, with what is best or best known."""
     tasks = []
@@ -86,7 +91,7 @@ def _classic(_: str) -> tuple[Task, ...]:
                 f"slategym/{short}-v0",
                 changes,
                 policies=(*_CLASSIC_RULES[family], best),
-                agents=(AgentSpec("ppo", {"frames": CLASSIC_FRAMES, **_NO_ITEM_LOSSES}),),
+                agents=(_ppo(f"slategym/{short}-v0", CLASSIC_FRAMES),),
                 best=best,
                 references=(best,),
             )
@@ -97,17 +102,15 @@ def _classic(_: str) -> tuple[Task, ...]:
 def _world_task(
     name: str, domain: str, world: str, changes: Mapping[str, Any], users: str = "held_out"
 ) -> Task:
-    specs = (
-        AgentSpec("agent", {"frames": WORLD_FRAMES}),
-        AgentSpec("supervised", {"frames": WORLD_FRAMES, **_CONTROL}),
-    )
+    agent = _ppo(f"slategym/{domain}-v0", WORLD_FRAMES)
+    control = AgentSpec("supervised", {**agent.settings, **_CONTROL})
     return Task(
         name,
         f"slategym/{domain}-v0",
         changes,
         world,
         (*_PUBLIC, "oracle-myopic"),
-        specs,
+        (agent, control),
         references=("oracle-myopic",),
         session_users=users,
     )

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -268,3 +269,39 @@ def test_bench_needs_a_world_or_a_suite(tmp_path: Path, capsys: pytest.CaptureFi
     assert run(["bench", "classic", "--out", str(tmp_path / "b"), "--variant", "a/B-v0"]) == 2
     assert "a suite has its own" in capsys.readouterr().err
     assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.slow
+def test_two_ray_nodes_of_which_one_is_lost_give_the_same_bytes(
+    finished: Path, tmp_path: Path
+) -> None:
+    """Needs the extra ``ray``; one node is killed as soon as two cells are done."""
+    ray = pytest.importorskip("ray", reason="the extra 'ray' is not installed")
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    lost = cluster.add_node(num_cpus=1)
+    folder, seen, killed = tmp_path / "ray", threading.Event(), []
+
+    def kill() -> None:
+        journal = folder / "cells.jsonl"
+        while not seen.is_set():
+            if journal.exists() and len(journal.read_bytes().splitlines()) >= 2:
+                cluster.remove_node(lost, allow_graceful=False)
+                killed.append(lost)
+                return
+            time.sleep(0.05)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        executor = Executor("ray", address=cluster.address)
+        run_experiment(small(), folder, executor=executor)
+    finally:
+        seen.set()
+        killer.join()
+        ray.shutdown()
+        cluster.shutdown()
+    assert killed
+    assert len(CellJournal(folder)) == 9
+    assert (folder / "results.json").read_bytes() == (finished / "results.json").read_bytes()
