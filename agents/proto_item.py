@@ -33,6 +33,7 @@ class ProtoItem(SlateOffPolicy):
     )  # fmt: skip
     policy: ProtoPolicy
     critic_target: ProtoCritic
+    policy_kwargs: dict[str, Any]
 
     def prepare(self, env: VecEnv) -> None:
         """Set up over an environment that acts on slates."""
@@ -158,6 +159,8 @@ class ProtoSAC(ProtoItem, SAC):
             _init_setup_model=False,
         )
         self.prepare(env)
+
+    target_entropy: float | str
 
     def _setup_model(self) -> None:
         automatic = self.target_entropy == "auto"

@@ -74,6 +74,7 @@ class AuxReplayBuffer(ReplayBuffer):
     source: Source
     reader: ReplayReader
     rng: np.random.Generator
+    pos: int
 
     def __init__(
         self,
@@ -212,15 +213,20 @@ class AuxReplayBuffer(ReplayBuffer):
         return _wide(name, self._rows[name][step, row])
 
     def _observed(
-        self, step: AnyArray, row: AnyArray, cut: AnyArray = (), before: AnyArray = ()
+        self,
+        step: AnyArray,
+        row: AnyArray,
+        cut: AnyArray | None = None,
+        last: AnyArray | None = None,
     ) -> tuple[dict[str, torch.Tensor], Inputs]:
         """Return observations and inputs, those at positions ``cut`` from the side list."""
         found = {name: self._rows[name][step, row] for name in ("items", *_HALF)}
-        for place in cut:
-            rows, kept = self._cut[before[place]]
-            at = int(np.searchsorted(rows, row[place]))
-            for name, array in found.items():
-                array[place] = kept[name][at]
+        if cut is not None and last is not None:
+            for place in cut:
+                rows, kept = self._cut[last[place]]
+                at = int(np.searchsorted(rows, row[place]))
+                for name, array in found.items():
+                    array[place] = kept[name][at]
         tensors = {name: _wide(name, array) for name, array in found.items()}
         return {"candidates": tensors["items"]}, Inputs(tensors["state"], tensors["match"])
 

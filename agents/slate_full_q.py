@@ -145,8 +145,9 @@ class FullSlateQPolicy(SlatePolicy):
         """Return the values of all sets ``(B, n)``; see `SlateQPolicy.forward`."""
         memory = self.memory
         core, values = self.values(obs, None if memory is None else memory.inputs_of(obs))
-        drawn = memory is not None and obs is memory.sampled and torch.is_grad_enabled()
-        if not drawn or not len(self.aux_losses):
+        if memory is None or obs is not memory.sampled or not torch.is_grad_enabled():
+            return values
+        if not len(self.aux_losses):
             return values
         losses = self.extra_terms(core, memory)
         self._remember(losses)

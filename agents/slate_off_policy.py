@@ -61,6 +61,7 @@ class SlateOffPolicy(OffPolicyAlgorithm):
     auto_scale: bool = True
     return_steps: int = 1
     _rng: np.random.Generator
+    _last_obs: Any
 
     @classmethod
     def from_config(cls, env: SB3VecEnv, tables: Tables, config: TrainConfig) -> Self:
@@ -207,11 +208,8 @@ class SlateOffPolicy(OffPolicyAlgorithm):
         space = self.env.action_space
         total = int(space.n if isinstance(space, spaces.Discrete) else space.nvec[0])
         size = self.policy.slate.slate_size
-        noise = self._rng.random((count, total))
-        if size < total:
-            noise = np.argpartition(noise, size, axis=1)[:, :size]
-            return self._rng.permuted(noise, axis=1)
-        return noise.argsort(axis=1)
+        order = self._rng.random((count, total)).argsort(axis=1)
+        return order[:, :size].astype(np.int64)
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         """Return the last observations as tensors."""
