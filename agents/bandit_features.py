@@ -26,25 +26,25 @@ _OTHERS = 5  # one, consumed and shown exposure, met before, the search
 class BanditFeatures:
     """Turns observations into features of candidates; nothing here is privileged or learned.
 
-    Of candidate i, with x its principal components and h those of the history's mean, each item
-    weighted by its recency times (value - 1/2):
+    Of candidate i, with x the principal components of each block of its row and its log duration,
+    and h those of the history's mean, each item weighted by its recency times (value - 1/2):
 
         [1, x_i, h * x_i, exposure to its topics by consumption and by slates, whether the history
          holds it, cosine to the search, traits, the six numbers that open the context] .
     """
 
-    items: FloatArray  # (I + 1, P), whitened, padding is zero
+    items: FloatArray  # (I + 1, P), each of variance one, padding is zero
     topics: FloatArray  # (I + 1, Z)
     directions: FloatArray  # (I + 1, D) unit item vectors, in which a search is a point
 
     @classmethod
-    def from_world(cls, world: World, blocks: str = "public", components: int = 16) -> Self:
+    def from_world(cls, world: World, blocks: str = "public", components: int = 8) -> Self:
         """Return the features of a world.
 
         Args:
             world: only its public tables are read.
             blocks: a key of `BLOCKS`.
-            components: most principal components P of the item table, at least 1.
+            components: most principal components of each block, at least 1.
 
         Raises:
             UsageError: unknown blocks, or fewer than one component.
@@ -54,11 +54,16 @@ class BanditFeatures:
         if components < 1:
             raise UsageError(f"components is {components}; it must be at least 1.")
         tables = PublicTables.from_world(world)
-        chosen = [np.asarray(tables.block(name)[:-1], np.float64) for name in BLOCKS[blocks]]
+        chosen = [
+            _components(np.asarray(tables.block(name)[:-1], np.float64), components)
+            for name in BLOCKS[blocks]
+        ]
+        duration = np.log(np.maximum(np.asarray(world.item_duration, np.float64), 1e-9))
+        chosen.append(_components(duration[:, None], 1))
         raw = np.asarray(world.item_vectors, np.float64)
         length = np.linalg.norm(raw, axis=1, keepdims=True)
         return cls(
-            items=_padded(_components(np.concatenate(chosen, axis=1), components)),
+            items=_padded(np.concatenate(chosen, axis=1)),
             topics=_padded(np.asarray(world.item_topics, np.float64)),
             directions=_padded(raw / np.where(length > 0, length, 1.0)),
         )

@@ -47,7 +47,7 @@ class LinearBandit:
         explore: how much it explores, at least 0, as each bandit says; None is its own default.
         blocks: item columns that are read: "public", all; "content", none that a log has a
             part in (see `slategym.agents.bandit_features.BLOCKS`).
-        components: principal components of these columns.
+        components: most principal components of each block of these columns.
         ridge: above 0.
         forget: weight in (0, 1] that a step leaves to what was known before it; 1 forgets nothing.
         start: folder of `save` to begin with; None knows nothing.
@@ -59,7 +59,7 @@ class LinearBandit:
     """
 
     name: ClassVar[str] = ""
-    usual: ClassVar[float] = 1.0
+    usual: ClassVar[float] = 0.3
     """The default of ``explore``."""
     most: ClassVar[float] = np.inf
     """The largest ``explore``."""
@@ -71,7 +71,7 @@ class LinearBandit:
         *,
         explore: float | None = None,
         blocks: str = "public",
-        components: int = 16,
+        components: int = 8,
         ridge: float = 1.0,
         forget: float = 1.0,
         start: str | Path | None = None,

@@ -156,7 +156,7 @@ def test_optimism_looks_at_what_is_unknown(world: World, steps: list[Step]) -> N
 
 def test_draws_follow_the_posterior(world: World, steps: list[Step]) -> None:
     """Over many users alike, the share that a candidate comes first is its chance of being best."""
-    bandit = taught(LinTS(world, 1), steps)
+    bandit = taught(LinTS(world, 1, explore=1.0), steps)
     one = {k: v[:1] for k, v in steps[-1][0].items()}
     many = {k: np.repeat(v, 4000, axis=0) for k, v in one.items()}
     first = np.bincount(bandit.act(many, np.random.default_rng(1))[:, 0], minlength=20) / 4000
