@@ -1,4 +1,4 @@
-"""CPU seconds of our models beside implicit, LensKit and Surprise on the same rows, in one run.
+"""CPU seconds of our models beside those of implicit, LensKit, Surprise and myFM, in one run.
 
     python -m slategym.benchmarks.cf_speed data/ml-100k --peers PYTHON [--peers PYTHON]
 
@@ -42,6 +42,8 @@ LISTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("LensKit ItemKNN", "item-knn", {"neighbours": 100, "shrinkage": 0.0}),
     ("LensKit UserKNN", "user-knn", {"neighbours": 80, "shrinkage": 0.0, "power": 1.0}),
     ("LensKit EASE", "ease", {"penalty": 200.0}),
+    ("implicit ALS", "als", {"unseen": 0.1, "penalty": 0.3, "power": 0.0, "rounds": 15}),
+    ("implicit BPR", "bpr", {"epochs": 60, "penalty": 0.03}),
 )
 RATINGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("Surprise BaselineOnly", "bias", {}),
@@ -51,6 +53,7 @@ RATINGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
         "rating-knn",
         {"side": "user", "similarity": "pearson", "neighbours": 60},
     ),
+    ("myFM Bayesian SVD++", "bayes-svd", {"factors": 16, "sweeps": 200, "likelihood": "normal"}),
 )
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
@@ -70,12 +73,13 @@ class Pair:
         return self.ours / self.theirs
 
 
-def compare(data: str | Path, peers: Sequence[str]) -> list[Pair]:
+def compare(data: str | Path, peers: Sequence[str], only: Sequence[str] = ()) -> list[Pair]:
     """Return the comparison on a folder with lists and official folds (MovieLens 100K).
 
     Args:
         data: The folder.
-        peers: Pythons that have implicit, LensKit or Surprise.
+        peers: Pythons that have implicit, LensKit, Surprise or myFM.
+        only: Names of the peers' models to run; all if empty.
     """
     task, folds = load_ranking_task(data), load_rating_task(data)
     fit_rows, test = folds.folds[0]
@@ -93,7 +97,7 @@ def compare(data: str | Path, peers: Sequence[str]) -> list[Pair]:
         )
         theirs: dict[str, float] = {}
         for python in peers:
-            theirs = {**_ask(python, path), **theirs}
+            theirs = {**_ask(python, path, only), **theirs}
     pairs = []
     everybody = np.arange(len(task.log.user_ids))
     for peer, name, settings in LISTS:
@@ -111,10 +115,10 @@ def _triples(log: Any) -> np.ndarray:  # noqa: ANN401 (a log)
     return np.column_stack([log.users, log.items, log.values]).astype(np.float64)
 
 
-def _ask(python: str, path: Path) -> dict[str, float]:
+def _ask(python: str, path: Path, only: Sequence[str]) -> dict[str, float]:
     script = Path(__file__).with_name("cf_speed_peers.py")
     done = subprocess.run(
-        [python, str(script), str(path)],
+        [python, str(script), str(path), *only],
         capture_output=True,
         text=True,
         check=True,
@@ -147,9 +151,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", help="The MovieLens 100K folder.")
     parser.add_argument("--peers", action="append", default=[], help="A Python that has peers.")
+    parser.add_argument("--only", action="append", default=[], help="A peer's model, as printed.")
     given = parser.parse_args()
     os.environ.update(ONE_THREAD)
-    for pair in compare(given.data, given.peers):
+    for pair in compare(given.data, given.peers, given.only):
         print(
             f"{pair.peer:<26} {pair.theirs:7.3f} s   {pair.model:<11} {pair.ours:7.3f} s   "
             f"ratio {pair.ratio:.2f}"
