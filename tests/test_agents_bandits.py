@@ -117,7 +117,7 @@ def test_content_features_know_of_no_log(world: World) -> None:
     start, stop = world.info.blocks["content"]
     blocks = [world.item_vectors[:, start:stop]]
     start, stop = world.info.blocks["topics"]
-    blocks.append(world.item_vectors[:, start:stop])
+    blocks += [world.item_vectors[:, start:stop], np.log(world.item_duration)[:, None]]
     table = np.concatenate(blocks, axis=1)
     design = np.concatenate([table, np.ones((len(table), 1))], axis=1)
     fit = design @ np.linalg.lstsq(design, content.items[:-1], rcond=None)[0]
