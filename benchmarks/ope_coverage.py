@@ -34,6 +34,7 @@ FloatArray = npt.NDArray[np.float64]
 REPLICATIONS = 600
 RESAMPLES = 400
 UNITS = 1000
+VERDICTS = ("reliable", "weak", "do not use")
 
 
 class Problem(Protocol):
@@ -124,7 +125,8 @@ class Line:
         width: mean width, by method.
         spread: median number of users that carry the variance.
         verdicts: share of each verdict.
-        reliable_coverage: coverage of the bootstrap where the verdict was "reliable".
+        held: share of logs with each verdict whose bootstrap interval held the truth, times the
+            share of that verdict.
     """
 
     setting: str
@@ -138,7 +140,7 @@ class Line:
     width: Mapping[str, float]
     spread: float
     verdicts: Mapping[str, float]
-    reliable_coverage: float | None
+    held: Mapping[str, float]
 
 
 def run_setting(
@@ -166,18 +168,19 @@ def run_setting(
     for number in range(replications):
         log, users = problem.draw(units, rng)
         estimates = make_estimates(log, setting.estimators)
-        boot = _shared_bootstrap(estimates, users, resamples, seed + number)
-        verdicts = judge_verdicts(log, setting.estimators, users)
+        clusters = Clusters.of(users, units)
+        boot = _shared_bootstrap(estimates, clusters, resamples, seed + number)
+        verdicts = _verdicts(log, estimates, clusters)
         for name, one, ends, said in zip(
             setting.estimators, estimates, boot, verdicts, strict=True
         ):
             tally = tallies[name]
             tally.errors.append(one.value - truth)
             tally.add("bootstrap", ends, truth)
-            tally.add("delta", delta_interval(one, users), truth)
-            tally.add("Bernstein", bernstein_interval(one, users), truth)
+            tally.add("delta", delta_interval(one, clusters), truth)
+            tally.add("Bernstein", bernstein_interval(one, clusters), truth)
             tally.verdicts.append(said)
-            tally.spread.append(spread_units(one, users))
+            tally.spread.append(spread_units(one, clusters))
             shares[name].append(effective_sample_size(one.weights) / units)
     return tuple(
         _line(setting, name, tally, truth, float(np.mean(shares[name])))
@@ -185,18 +188,16 @@ def run_setting(
     )
 
 
-def judge_verdicts(
-    log: AnyLog, names: Sequence[str], users: npt.NDArray[np.integer]
-) -> tuple[str, ...]:
-    """Return the verdict on each estimator, with intervals by the delta method for speed."""
-    return tuple(row.verdict for row in judge(log, names, users=users, method="delta"))
+def _verdicts(log: AnyLog, estimates: Sequence[Estimate], clusters: Clusters) -> tuple[str, ...]:
+    """Return the verdict on each estimate, with intervals by the delta method for speed."""
+    rows = judge(log, (), users=clusters, extra=estimates, method="delta")
+    return tuple(row.verdict for row in rows)
 
 
 def _shared_bootstrap(
-    estimates: Sequence[Estimate], users: npt.NDArray[np.integer], resamples: int, seed: int
+    estimates: Sequence[Estimate], clusters: Clusters, resamples: int, seed: int
 ) -> list[Interval]:
     """Return the bootstrap interval of each estimate on the same resamples."""
-    clusters = Clusters.of(users, len(users))
     drawn = np.concatenate(list(clusters.counts(resamples, seed)))
     return [
         percentile_interval(one.value, one.replicates(drawn, clusters.members)) for one in estimates
@@ -206,7 +207,7 @@ def _shared_bootstrap(
 def _line(setting: Setting, name: str, tally: Tally, truth: float, share: float) -> Line:
     """Return the line of a tally."""
     errors, verdicts = np.array(tally.errors), np.array(tally.verdicts)
-    trusted = np.array(tally.covered["bootstrap"])[verdicts == "reliable"]
+    held = np.array(tally.covered["bootstrap"])
     return Line(
         setting=setting.name,
         estimator=name,
@@ -218,10 +219,8 @@ def _line(setting: Setting, name: str, tally: Tally, truth: float, share: float)
         coverage={k: float(np.mean(v)) for k, v in tally.covered.items()},
         width={k: float(np.mean(v)) for k, v in tally.widths.items()},
         spread=float(np.median(tally.spread)),
-        verdicts={
-            said: float(np.mean(verdicts == said)) for said in ("reliable", "weak", "do not use")
-        },
-        reliable_coverage=float(trusted.mean()) if trusted.size else None,
+        verdicts={said: float(np.mean(verdicts == said)) for said in VERDICTS},
+        held={said: float(np.mean((verdicts == said) & held)) for said in VERDICTS},
     )
 
 
@@ -237,7 +236,7 @@ def markdown(lines: Sequence[Line]) -> str:
             f"{line.coverage[m]:.3f} ({line.width[m]:.3f})"
             for m in ("bootstrap", "delta", "Bernstein")
         )
-        said = (f"{100 * line.verdicts[v]:.0f} %" for v in ("reliable", "weak", "do not use"))
+        said = (f"{100 * line.verdicts[v]:.0f} %" for v in VERDICTS)
         cells = (
             line.setting,
             line.estimator,
@@ -248,6 +247,22 @@ def markdown(lines: Sequence[Line]) -> str:
             *said,
         )
         rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+def verdict_table(lines: Sequence[Line]) -> str:
+    """Return as a Markdown table how often each verdict fell and how often its interval held."""
+    rows = [
+        "| settings | verdict | share of estimates | interval held the truth |",
+        "| --- | --- | --- | --- |",
+    ]
+    for good, name in ((True, "log can tell"), (False, "log cannot tell")):
+        chosen = [line for line in lines if line.good is good]
+        for said in VERDICTS:
+            share = float(np.mean([line.verdicts[said] for line in chosen])) if chosen else 0.0
+            held = float(np.mean([line.held[said] for line in chosen])) if chosen else 0.0
+            covered = f"{held / share:.3f}" if share else "-"
+            rows.append(f"| {name} | {said} | {100 * share:.1f} % | {covered} |")
     return "\n".join(rows) + "\n"
 
 
@@ -279,7 +294,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except SlateGymError as error:
         sys.stderr.write(f"error: {error}\n")
         raise SystemExit(error.exit_code) from None
-    sys.stdout.write(markdown(lines))
+    sys.stdout.write(f"{markdown(lines)}\n{verdict_table(lines)}")
 
 
 if __name__ == "__main__":

@@ -6,17 +6,19 @@ one another; all three methods treat users, not units, as what was drawn at rand
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
-import scipy.stats
+import scipy.special
 
 from slategym.benchmarks.ope_estimate import Estimate, FloatArray, IntArray
 from slategym.benchmarks.statistics import LEVEL, REPLICATES, Interval, percentile_interval
 from slategym.errors import DataError, UsageError, unknown_name
 
 Method = Literal["bootstrap", "delta", "bernstein"]
+# User ids (N,), clusters already made of them, or None: each unit is its own user.
+Users: TypeAlias = "npt.ArrayLike | Clusters | None"
 METHODS: tuple[Method, ...] = get_args(Method)
 
 # Cells of resampling counts held at once; the result does not depend on it.
@@ -36,14 +38,18 @@ class Clusters:
     users: int
 
     @classmethod
-    def of(cls, users: npt.ArrayLike | None, units: int) -> "Clusters":
+    def of(cls, users: Users, units: int) -> "Clusters":
         """Return the clusters for user ids (N,), any integers; ``None``: each unit its own user.
+
+        Clusters are returned as they are: making them sorts, so make them once for many calls.
 
         Raises:
             DataError: another number of users than units.
         """
         if users is None:
             return cls(np.arange(units), units)
+        if isinstance(users, Clusters):
+            return users
         given = np.asarray(users)
         if given.shape != (units,):
             raise DataError(f"users has shape {given.shape}; the log has {units} units.")
@@ -69,7 +75,7 @@ class Clusters:
 
 def interval(
     estimate: Estimate,
-    users: npt.ArrayLike | None = None,
+    users: Users = None,
     *,
     method: str = "bootstrap",
     level: float = LEVEL,
@@ -101,7 +107,7 @@ def interval(
     return bootstrap_interval(estimate, users, level=level, replicates=replicates, seed=seed)
 
 
-def standard_error(estimate: Estimate, users: npt.ArrayLike | None = None) -> float:
+def standard_error(estimate: Estimate, users: Users = None) -> float:
     """Return the cluster-robust standard error of an estimate; NaN for a single user.
 
     The root of ``U / (U - 1) sum_u (sum of the user's deviations)^2 / N^2`` on the linearised
@@ -115,7 +121,7 @@ def standard_error(estimate: Estimate, users: npt.ArrayLike | None = None) -> fl
     return float(np.sqrt(scale * np.square(sums).sum()) / len(estimate.base))
 
 
-def spread_units(estimate: Estimate, users: npt.ArrayLike | None = None) -> float:
+def spread_units(estimate: Estimate, users: Users = None) -> float:
     """Return how many users carry the variance of an estimate, in [1, U]; NaN without variance.
 
     ``(sum d^2)^2 / sum d^4`` of the users' summed deviations d: about U / 3 for a normal
@@ -128,9 +134,7 @@ def spread_units(estimate: Estimate, users: npt.ArrayLike | None = None) -> floa
     return float(squares.sum() ** 2 / fourth) if fourth > 0 else np.nan
 
 
-def delta_interval(
-    estimate: Estimate, users: npt.ArrayLike | None = None, *, level: float = LEVEL
-) -> Interval:
+def delta_interval(estimate: Estimate, users: Users = None, *, level: float = LEVEL) -> Interval:
     """Return the Student interval of the linearised terms: the delta method for ratios.
 
     Args:
@@ -140,13 +144,13 @@ def delta_interval(
     """
     clusters = Clusters.of(users, len(estimate.base))
     error = standard_error(estimate, users)
-    width = error * scipy.stats.t.ppf((1.0 + level) / 2.0, max(clusters.users - 1, 1))
+    width = error * scipy.special.stdtrit(max(clusters.users - 1, 1), (1.0 + level) / 2.0)
     return Interval(estimate.value, estimate.value - width, estimate.value + width)
 
 
 def bootstrap_interval(
     estimate: Estimate,
-    users: npt.ArrayLike | None = None,
+    users: Users = None,
     *,
     level: float = LEVEL,
     replicates: int = REPLICATES,
@@ -201,7 +205,7 @@ def refitted_interval(
 
 def bernstein_interval(
     estimate: Estimate,
-    users: npt.ArrayLike | None = None,
+    users: Users = None,
     *,
     level: float = LEVEL,
     span: float | None = None,

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from slategym.benchmarks import ope_sequence, ope_slate
 from slategym.benchmarks.ope_bandit import PLAIN, TAMED, BanditLog
 from slategym.benchmarks.ope_estimate import Estimate
+from slategym.benchmarks.ope_intervals import Users
 from slategym.benchmarks.ope_sequence import SEQUENCE_ESTIMATORS, SequenceLog
 from slategym.benchmarks.ope_slate import SLATE_ESTIMATORS, SlateLog
 from slategym.benchmarks.ope_tuning import Tuned, cross_validated, error_bound, slope
@@ -75,7 +75,7 @@ def judge(
     log: AnyLog,
     names: Sequence[str] | None = None,
     *,
-    users: npt.ArrayLike | None = None,
+    users: Users = None,
     extra: Sequence[Estimate] = (),
     tuning: str = "slope",
     estimated_propensities: bool = False,

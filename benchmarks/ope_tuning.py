@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import scipy.stats
+import scipy.special
 
 from slategym.benchmarks.ope_bandit import BanditLog, Tamed, doubly_robust
 from slategym.benchmarks.ope_estimate import Estimate
@@ -60,7 +60,7 @@ def slope(
     values = np.array([one.value for one in estimates])
     size = len(log.rewards)
     spread = np.array([one.base.std() for one in estimates])
-    widths = spread / np.sqrt(size - 1) * scipy.stats.t.ppf(1.0 - delta, size - 1)
+    widths = spread / np.sqrt(size - 1) * scipy.special.stdtrit(size - 1, 1.0 - delta)
     order = np.argsort(widths, kind="stable")[::-1]
     kept = [int(order[0])]
     for i in order[1:]:

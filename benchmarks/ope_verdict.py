@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from slategym.benchmarks.ope_estimate import (
     Estimate,
@@ -17,7 +16,13 @@ from slategym.benchmarks.ope_estimate import (
     mean_estimate,
     mean_weight,
 )
-from slategym.benchmarks.ope_intervals import interval, spread_units, standard_error
+from slategym.benchmarks.ope_intervals import (
+    Clusters,
+    Users,
+    interval,
+    spread_units,
+    standard_error,
+)
 from slategym.benchmarks.ope_tail import tail_index
 from slategym.benchmarks.statistics import LEVEL, REPLICATES, Interval
 
@@ -112,7 +117,7 @@ class Row:
 def estimate_table(
     estimates: Sequence[Estimate],
     *,
-    users: npt.ArrayLike | None = None,
+    users: Users = None,
     unsupported: float = 0.0,
     reward_range: tuple[float, float] | None = None,
     reference: Estimate | None = None,
@@ -144,6 +149,7 @@ def estimate_table(
         DataError: another number of users than units.
     """
     rows = []
+    users = Clusters.of(users, len(estimates[0].base)) if estimates else users
     for one in estimates:
         ends = interval(one, users, method=method, level=level, replicates=replicates, seed=seed)
         bias = bias_bound(one, reference, users, limits)
@@ -173,7 +179,7 @@ def estimate_table(
 def bias_bound(
     estimate: Estimate,
     reference: Estimate | None,
-    users: npt.ArrayLike | None = None,
+    users: Users = None,
     limits: Limits = LIMITS,
 ) -> float:
     """Return an upper bound on the bias of an estimate that has a caveat, at least 0.
@@ -249,7 +255,7 @@ def _slight(
     ends: Interval,
     unsupported: float,
     bias: float,
-    users: npt.ArrayLike | None,
+    users: Users,
     limits: Limits,
 ) -> list[str]:
     """Return why an estimate is weak."""
@@ -268,7 +274,7 @@ def _slight(
     return reasons
 
 
-def _few_reasons(one: Estimate, users: npt.ArrayLike | None, limits: Limits) -> list[str]:
+def _few_reasons(one: Estimate, users: Users, limits: Limits) -> list[str]:
     """Return in which ways too few units decide."""
     sample, spread = effective_sample_size(one.weights), spread_units(one, users)
     tail = tail_index(one.weights)
@@ -282,7 +288,7 @@ def _few_reasons(one: Estimate, users: npt.ArrayLike | None, limits: Limits) -> 
     return [reason for true, reason in said if true]
 
 
-def _mean_reason(one: Estimate, users: npt.ArrayLike | None, limits: Limits) -> list[str]:
+def _mean_reason(one: Estimate, users: Users, limits: Limits) -> list[str]:
     """Return why the mean weight speaks against the propensities, if it does."""
     mean = mean_weight(one.weights)
     column = one.weights[:, int(np.abs(one.weights.mean(axis=0) - 1.0).argmax())]
