@@ -116,10 +116,10 @@ class Experiment:
         _refuse_twins("task", [task.name for task in self.tasks])
         for task in self.tasks:
             _refuse_twins("contender", [*task.policies, *(one.name for one in task.agents)])
-            for name in {"random", task.best} - {None}:
-                if task.best is not None and name not in task.policies:
+            for anchor in () if task.best is None else ("random", task.best):
+                if anchor not in task.policies:
                     raise UsageError(
-                        f"task {task.name!r} normalises by {name!r}, which is not among its "
+                        f"task {task.name!r} normalises by {anchor!r}, which is not among its "
                         f"policies ({', '.join(task.policies)})."
                     )
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slategym.agents.policy import Observation, Policy, for_variant, with_privileged
+from slategym.envs.protocol import AnyVariant
 from slategym.envs.vector import SlateVectorEnv
 from slategym.envs.world import World
 from slategym.errors import UsageError
@@ -62,12 +63,18 @@ class Trajectories:
         return {name: np.ascontiguousarray(getattr(self, name)) for name in names}
 
 
-def make_env(world: World, *, variant: str, num_envs: int, **options: Any) -> SlateVectorEnv:  # noqa: ANN401
+def make_env(
+    world: World,
+    *,
+    variant: AnyVariant | str,
+    num_envs: int,
+    **options: Any,  # noqa: ANN401
+) -> SlateVectorEnv:
     """Return the batched env of a variant over a world, ``ids`` observations.
 
     Args:
         world: the world to simulate.
-        variant: a registered id.
+        variant: a variant, or a registered id.
         num_envs: number of user streams B.
         options: env keywords; those that are ``None`` are left to the variant.
 
@@ -88,7 +95,7 @@ def rollout(
     num_candidates: int | None = None,
     horizon: int | None = None,
     split: str = "held_out",
-    variant: str = "slategym/World-v0",
+    variant: AnyVariant | str = "slategym/World-v0",
     progress: Progress | None = None,
 ) -> Trajectories:
     """Return one session of each user stream (seed, 0) .. (seed, users - 1) under a policy.
@@ -108,7 +115,7 @@ def rollout(
         num_candidates: candidates C.
         horizon: most steps of a session T.
         split: "held_out", "train" or "all" users of the world.
-        variant: a registered env id.
+        variant: a variant, or a registered env id.
         progress: hears of ended sessions, in the stage "rollout" opened by the caller.
 
     Raises:
