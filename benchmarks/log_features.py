@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from slategym.agents.item_tables import PublicTables
+from slategym.agents.policy import Observation
 from slategym.agents.public_model import PublicModel
 from slategym.benchmarks.log_schema import AnyArray, FloatArray, Log
 from slategym.envs.classic_state import CONTEXT_SCALARS as CLASSIC_SCALARS
@@ -33,16 +34,26 @@ def state_features(log: Log, world: World | None) -> FloatArray:
         log: has observations.
         world: gives item tables; None for a classic.
     """
-    early = np.exp(-log.step[:, None] / EARLY)
+    return state_of(log.observed, log.step, world)
+
+
+def state_of(seen: Observation, step: AnyArray, world: World | None) -> FloatArray:
+    """Return the state features ``(B, S)`` of observations; see `state_features`.
+
+    Args:
+        seen: batched ``ids`` arrays.
+        step: number of the impression in its episode ``(B,)``.
+        world: gives item tables; None for a classic.
+    """
+    early = np.exp(-np.asarray(step, np.float64)[:, None] / EARLY)
     if world is None:
-        parts = [log.observed["context"], log.observed["user"]]
+        parts = [seen["context"], seen["user"]]
         return np.concatenate([early, *(np.asarray(part, np.float64) for part in parts)], axis=1)
-    return np.concatenate([early, _world_state(log, world)], axis=1)
+    return np.concatenate([early, _world_state(seen, world)], axis=1)
 
 
-def _world_state(log: Log, world: World) -> FloatArray:
+def _world_state(seen: Observation, world: World) -> FloatArray:
     """Return context, profile and what the history says."""
-    seen = log.observed
     topics = np.append(np.asarray(world.item_topics, np.float64), np.zeros((1, world.n_topics)), 0)
     feedback = np.asarray(seen["history_feedback"], np.float64)
     present, value, recency = feedback[..., 0], feedback[..., 1], feedback[..., 2]

@@ -14,13 +14,19 @@ from slategym.agents.slate_laws import PlackettLuceLaw
 from slategym.agents.stochastic import with_propensities
 from slategym.benchmarks.behaviour_policy import estimate_propensities, fit_behaviour, user_folds
 from slategym.benchmarks.log_adapters import from_dataframe
-from slategym.benchmarks.log_d3rlpy import to_d3rlpy, transitions
+from slategym.benchmarks.log_d3rlpy import (
+    PointPolicy,
+    to_d3rlpy,
+    train_d3rlpy,
+    transitions,
+)
 from slategym.benchmarks.log_features import candidate_features, state_features
 from slategym.benchmarks.log_minari import from_minari, to_minari
 from slategym.benchmarks.log_open_bandit import from_open_bandit, read_open_bandit, to_open_bandit
 from slategym.benchmarks.log_reader import read_log
 from slategym.benchmarks.log_schema import Log
 from slategym.benchmarks.log_writer import save_log, write_log
+from slategym.benchmarks.rollout import rollout
 from slategym.envs.actions import proto_scale
 from slategym.envs.registry import get_variant
 from slategym.envs.tiny import tiny_world
@@ -253,10 +259,36 @@ def test_transitions_are_slates_as_points_of_item_space(log: Log) -> None:
 
 def test_d3rlpy_is_there_or_named(log: Log) -> None:
     if find_spec("d3rlpy") is None:
-        with pytest.raises(SlateGymError, match=r"slategym\[d3rlpy\]"):
-            to_d3rlpy(log, tiny_world())
+        for ask in (to_d3rlpy, train_d3rlpy):
+            with pytest.raises(SlateGymError, match=r"slategym\[d3rlpy\]"):
+                ask(log, tiny_world())
         return
     assert to_d3rlpy(log, tiny_world()).transition_count > 0
+    agent = train_d3rlpy(log, tiny_world(), "bc", steps=5)
+    played = rollout(agent, tiny_world(), users=4, horizon=3)
+    assert played.length.min() >= 1
+
+
+def test_points_are_answered_by_the_nearest_candidates(log: Log) -> None:
+    world = tiny_world()
+    wanted = np.asarray(world.item_vectors)[log.candidates[:, 7]]
+
+    class Pointer:
+        """Asks for the eighth candidate."""
+
+        def predict(self, states: np.ndarray) -> np.ndarray:
+            """Return points."""
+            assert np.allclose(states, transitions(log, world).observations, atol=1e-5)
+            return wanted / proto_scale(world.item_vectors)
+
+    policy = PointPolicy(Pointer(), world, 3, "pointer").for_variant(
+        get_variant("slategym/World-v0").override(horizon=6)
+    )
+    slates = policy.act(log.observed, np.random.default_rng(0))
+    assert slates.shape == (len(log), 3)
+    assert (slates[:, 0] == 7).mean() > 0.95  # but for twins among the candidates
+    with pytest.raises(UsageError, match="Known: bc, cql, iql"):
+        train_d3rlpy(log, world, "dqn")
 
 
 def test_minari_is_there_or_named(
