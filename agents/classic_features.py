@@ -30,8 +30,8 @@ class ClassicFeatures(nn.Module):
     the history holds (what is left of the time budget follows from it); elsewhere memory traces
     ``(1 - d) sum_h d^age (doc_h - 1/2)`` of the documents clicked for each d of `DECAYS`, and for
     each topic its clicks, its showings (both as shares of an episode) and the logarithm of their
-    ratio to the overall click rate. Match features of a candidate: the user's interest in it;
-    or its own vector, and what was said of its topics.
+    ratio to the overall click rate. Match features of a candidate: the user's interest in its cluster,
+    which cluster that is, and their product; or its own vector, and what was said of its topics.
 
     Args:
         tables: of the classic.
@@ -51,7 +51,7 @@ class ClassicFeatures(nn.Module):
         assert user is not None
         assert context is not None
         self.state_size = user[0] + context[0]
-        self.match_size = 1
+        self.match_size = 1 + 2 * width
         if tables.interests:
             self.state_size += width
         else:
@@ -87,10 +87,13 @@ class ClassicFeatures(nn.Module):
         return F.embedding(items.long(), self.table)
 
     def _interest(self, user: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
-        """Return the user's interest in each candidate's cluster ``(B, C, 1)``."""
+        """Return interest in each candidate, its vector, and their product ``(B, C, 1 + 2D)``."""
+        rows = self.vectors(candidates)
         if candidates.is_floating_point():
-            return self.vectors(candidates) @ user[..., None]
-        return user.gather(1, candidates.long())[..., None]
+            interest = rows @ user[..., None]
+        else:
+            interest = user.gather(1, candidates.long())[..., None]
+        return torch.cat([interest, rows, interest * rows], -1)
 
     def _clicked(self, obs: Obs) -> torch.Tensor:
         """Return how many documents of each cluster the history holds ``(B, D)``."""

@@ -100,7 +100,7 @@ class SlatePolicy(ActorCriticPolicy):
         self.match_score = _zeroed(self.features.match_size, 1)
         self.joint: JointScorer | None = None
         if self.scorer == "joint":
-            self.joint = JointScorer(width, embedding, self.features.match_size)
+            self.joint = JointScorer(width, embedding, self.features.match_size, embedding)
         pooled = 0 if self.joint is None else self.joint.width
         self.value_net = nn.Sequential(
             nn.Linear(width + embedding + pooled, width), nn.Tanh(), nn.Linear(width, 1)

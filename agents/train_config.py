@@ -28,6 +28,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 1000),
     "learning_rate": (1e-9, 1),
     "final_rate": (0, 1),
+    "warm_frames": (1024, 1e9),
     "gamma": (0, 1),
     "gae_lambda": (0, 1),
     "entropy": (0, 10),
@@ -126,6 +127,10 @@ class TrainConfig:
     """Weight of the recommendation-feature loss; 0 = off."""
     rank_by: Literal["policy", "response"] = "policy"
     """"response": rank by the predicted click, no policy gradient (the supervised control)."""
+    warm_start: str = ""
+    """A rule of the classic to be cloned first; see `slategym.agents.warm_start`. "": none."""
+    warm_frames: int = 32_768
+    """Frames of that rule; they do not count as frames of training."""
     evaluations: int = 10
     """Points of the learning curve measured on fixed training users, besides the first."""
     evaluation_users: int = 256

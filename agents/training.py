@@ -22,11 +22,14 @@ from slategym.agents.checkpoint import (
 from slategym.agents.evaluation import evaluate
 from slategym.agents.run_folder import RunFolder
 from slategym.agents.sb3_env import as_sb3
+from slategym.agents.serving import save_serving
 from slategym.agents.train_config import TrainConfig
 from slategym.agents.trained import TrainedPolicy, tables_of
+from slategym.agents.warm_start import clone_rule
 from slategym.envs.classic_variant import ClassicVariant
 from slategym.envs.world import World
 from slategym.errors import DataError, UsageError
+from slategym.files import read_json
 from slategym.progress import Progress, Silent, stage
 
 # Evaluation meets the same users with the same luck in every run, whatever its seed.
@@ -42,6 +45,8 @@ class TrainResult:
 
     run: Path
     """The RUN folder."""
+    seed: int
+    """Of the run."""
     frames: int
     """User-steps trained for."""
     cpu_seconds: float
@@ -122,7 +127,8 @@ def read_result(run: str | Path) -> TrainResult:
     frames = int(rollouts[-1]["frames"]) if rollouts else 0
     seconds = float(rollouts[-1]["cpu_seconds"]) if rollouts else 0.0
     evaluations = tuple({k: v for k, v in p.items() if k != "kind"} for p in points)
-    return TrainResult(folder.path, frames, seconds, evaluations)
+    seed = int(read_json(folder.agent)["config"]["seed"])
+    return TrainResult(folder.path, seed, frames, seconds, evaluations)
 
 
 @contextmanager
@@ -158,8 +164,8 @@ class _Trainer:
         self.env = as_sb3(config.make_env(world, config.num_envs, config.observation))
         self.env.reward_scale = config.reward_scale or _automatic_scale(world, config)
         self.watched = config.make_env(world, config.evaluation_users, "ids")
-        tables = tables_of(self.env.venv)
-        self.model = algorithm(config.algo).from_config(self.env, tables, config)
+        self.tables = tables_of(self.env.venv)
+        self.model = algorithm(config.algo).from_config(self.env, self.tables, config)
         self.cpu_seconds = 0.0
 
     def run(self, progress: Progress) -> None:
@@ -170,6 +176,7 @@ class _Trainer:
         with stage(progress, "train", rollouts * size):
             progress.advance("train", done * size)
             if done == 0:
+                self._start()
                 self._evaluate(progress)
             for iteration in range(done, rollouts):
                 self._iterate(iteration)
@@ -178,7 +185,16 @@ class _Trainer:
                     self._evaluate(progress)
                 if (iteration + 1) % self.config.checkpoint_every == 0:
                     self._checkpoint(iteration + 1)
+        save_serving(self.folder.path, self.watched.single_observation_space, self.tables)
         save_arrays(self.folder.weights, module_arrays(self.model.policy))
+
+    def _start(self) -> None:
+        """Clone a rule first where that is asked for."""
+        if self.config.warm_start:
+            start = time.process_time()
+            torch.manual_seed(self.config.seed)
+            clone_rule(self.model.policy, self.config, self.env.reward_scale)
+            self.cpu_seconds += time.process_time() - start
 
     def _due(self) -> set[int]:
         """Return the rollouts after which the agent is evaluated; the last is one of them."""

@@ -1,7 +1,7 @@
-"""`slategym train`: a world in, a trained agent out."""
+"""`slategym train`: a world or a classic in, a trained agent out."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,8 +11,6 @@ from slategym.cli_common import (
     DEFAULT_VARIANT,
     ImportOption,
     JsonOption,
-    VariantOption,
-    WorldOption,
     check_variant_id,
     import_user_code,
     pairs,
@@ -25,14 +23,38 @@ if TYPE_CHECKING:
     from slategym.agents.training import TrainResult
 
 
+# Parameters of a variant that are options of training themselves.
+SIZES = ("slate_size", "num_candidates", "horizon")
+
+
 def train(
-    world: WorldOption,
     out: Annotated[Path, typer.Option("--out", metavar="RUN", help="The folder to write.")],
-    variant: VariantOption = DEFAULT_VARIANT,
+    world: Annotated[
+        Path | None,
+        typer.Option(
+            "--world", metavar="WORLD", help="The folder that `build` wrote; a classic has none."
+        ),
+    ] = None,
+    variant: Annotated[
+        str,
+        typer.Option(
+            "--variant", "--env", metavar="ID", help="The environment; see `slategym envs list`."
+        ),
+    ] = DEFAULT_VARIANT,
+    algo: Annotated[
+        str, typer.Option(metavar="NAME", help="The algorithm; an unknown name lists them.")
+    ] = "ppo",
     frames: Annotated[
-        int | None, typer.Option(help="User-steps to train for.", show_default="300000", min=1)
+        int | None,
+        typer.Option(help="User-steps to train for.", show_default="of the preset", min=1),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Decides everything drawn.")] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            help="Train so many seeds, from --seed (0) on, into RUN/seed-0, RUN/seed-1, ...", min=1
+        ),
+    ] = None,
     aux: Annotated[
         list[str] | None,
         typer.Option(
@@ -45,13 +67,17 @@ def train(
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "-s", "--set", metavar="KEY=VALUE", help="Any other training option. Repeatable."
+            "-s",
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any other training option; env.NAME: a parameter of the environment; algo.NAME: "
+            "one of the algorithm. Repeatable.",
         ),
     ] = None,
     imports: ImportOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a slate agent with PPO and auxiliary losses.
+    """Train a slate agent, with the preset of its environment where there is one.
 
     The same command again goes on where a stopped run was, and ends with the same weights.
 
@@ -59,20 +85,28 @@ def train(
     """
     import_user_code(imports)
     check_variant_id(variant)
-    config = make_config(variant, frames, seed, aux, settings)
+    config = make_config(variant, algo, frames, seed, aux, settings)
     with progress_on_stderr() as progress:
+        from slategym.agents.seed_runs import train_seeds
         from slategym.agents.training import train as train_agent
 
-        result = train_agent(world, out, config, progress)
-    summary = run_summary(result, config)
+        if seeds is None:
+            results = [train_agent(world, out, config, progress)]
+        else:
+            results = train_seeds(world, out, config, seeds, progress)
+    summaries = [run_summary(result, config) for result in results]
+    told = summaries[0] if seeds is None else set_summary(out, summaries)
     if as_json:
-        print_json(summary)
+        print_json(told)
+    elif seeds is None:
+        print_run(told)
     else:
-        print_run(summary)
+        print_set(told)
 
 
 def make_config(
     variant: str,
+    algo: str,
     frames: int | None,
     seed: int | None,
     aux: list[str] | None,
@@ -81,13 +115,16 @@ def make_config(
     """Return the training configuration that the options of the command line say.
 
     Raises:
-        UsageError: an unknown option or loss, with the nearest known one; a value out of range;
-            an option given twice.
+        UsageError: an unknown option, algorithm or loss, with the nearest known one; a value out
+            of range; an option given twice.
     """
+    from slategym.agents.algorithms import ALGORITHMS
     from slategym.agents.aux_losses import AUX_LOSSES
-    from slategym.agents.train_config import TrainConfig
+    from slategym.agents.presets import preset_config
 
-    values: dict[str, Any] = {"variant": variant}
+    if algo not in ALGORITHMS:
+        raise unknown_name("algorithm", algo, ALGORITHMS)
+    values: dict[str, Any] = {"algo": algo}
     if aux:
         weights = {} if aux == ["none"] else pairs(aux, "--aux", "--aux rating=1")
         for name in weights:
@@ -96,11 +133,20 @@ def make_config(
         values |= {name: value_of(weights.get(name, "0")) for name in AUX_LOSSES}
     given = {"frames": frames, "seed": seed}
     values |= {name: value for name, value in given.items() if value is not None}
+    inner: dict[str, dict[str, Any]] = {"env": {}, "algo": {}}
     for name, text in pairs(settings, "-s", "-s gamma=0.95").items():
-        if name in values and name != "variant":
+        prefix, dot, rest = name.partition(".")
+        if dot and prefix in inner and rest not in SIZES:
+            inner[prefix][rest] = value_of(text)
+            continue
+        name = rest if dot and prefix == "env" else name
+        if name in values:
             raise UsageError(f"-s {name}=... was given by another option too; give it once.")
         values[name] = value_of(text)
-    return TrainConfig.from_json(values)
+    found = {"env": inner["env"], "algo_options": inner["algo"]}
+    values |= {name: options for name, options in found.items() if options}
+    variant = values.pop("variant", variant)
+    return preset_config(variant, **values)
 
 
 def value_of(text: str) -> Any:  # noqa: ANN401
@@ -112,6 +158,18 @@ def value_of(text: str) -> Any:  # noqa: ANN401
     return value
 
 
+def set_summary(out: Path, summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what a set of seeds came to: every run, and the interquartile mean of the returns."""
+    from slategym.benchmarks.statistics import stratified_interval
+
+    finals = [run["final_return"] for run in summaries if run["final_return"] is not None]
+    return {
+        "run": str(out),
+        "seeds": list(summaries),
+        "final_return": stratified_interval([finals]).to_json() if finals else None,
+    }
+
+
 def run_summary(result: "TrainResult", config: "TrainConfig") -> dict[str, Any]:
     """Return what a training run came to, as JSON values."""
     return {
@@ -120,7 +178,7 @@ def run_summary(result: "TrainResult", config: "TrainConfig") -> dict[str, Any]:
         "cpu_seconds": result.cpu_seconds,
         "final_return": result.final_return,
         "evaluations": list(result.evaluations),
-        "config": config.to_json(),
+        "config": config.to_json() | {"seed": result.seed},
     }
 
 
@@ -138,3 +196,22 @@ def print_run(summary: Mapping[str, Any]) -> None:
     print(f"{summary['frames']:,} frames of {config['variant']} in {took} of CPU time")
     print(f"auxiliary losses: {weights}")
     print(f"agent: {summary['run']}")
+
+
+def print_set(summary: Mapping[str, Any]) -> None:
+    """Print the final return of every seed, and their interquartile mean."""
+    rows = [
+        [
+            str(run["config"]["seed"]),
+            "n/a" if run["final_return"] is None else f"{run['final_return']:,.2f}",
+            f"{run['frames']:,}",
+            duration(run["cpu_seconds"]),
+        ]
+        for run in summary["seeds"]
+    ]
+    print_table("final return on training users", ["seed", "return", "frames", "CPU time"], rows)
+    found = summary["final_return"]
+    if found is not None:
+        told = "" if found["low"] is None else f" [{found['low']:,.2f}, {found['high']:,.2f}]"
+        print(f"interquartile mean [95 %]: {found['estimate']:,.2f}{told}")
+    print(f"agents: {summary['run']}; `slategym bench --run {summary['run']}` judges them")

@@ -1,0 +1,125 @@
+"""Training options that were found good for a variant, as data.
+
+Tuned on seeds from 1000 on, on users that reports do not use; see docs/training.md.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from slategym.agents.train_config import TrainConfig
+from slategym.envs.classic_variant import ClassicVariant
+from slategym.envs.registry import get_variant
+
+# A classic has no public factors, so of the auxiliary losses only the rating can be.
+_CLASSIC: Mapping[str, Any] = {
+    "item_features": 0.0,
+    "recommendation_features": 0.0,
+    "reward_scale": 0.0,
+    "evaluation_users": 512,
+    "checkpoint_every": 10,
+}
+# Learning rate and entropy bonus fall to nearly nothing, so that the last policy is a settled one.
+_PPO: Mapping[str, Any] = {
+    "learning_rate": 3e-3,
+    "final_rate": 0.05,
+    "final_entropy": 0.0,
+    "value": 0.5,
+    "scorer": "joint",
+}
+FAMILIES: Mapping[str, Mapping[str, Any]] = {
+    "interest_evolution": _CLASSIC
+    | _PPO
+    | {
+        "rating": 0.0,
+        "env": {"history_length": 100},
+        "frames": 130_000,
+        "num_envs": 256,
+        "n_steps": 64,
+        "batch_size": 4096,
+        "epochs": 4,
+        "learning_rate": 5e-4,
+        "gamma": 0.999,
+        "gae_lambda": 0.97,
+        "entropy": 0.0,
+        "warm_start": "ratio",
+        "warm_frames": 65_536,
+    },
+    "interest_exploration": _CLASSIC
+    | _PPO
+    | {
+        "width": 32,
+        "embedding": 16,
+        "frames": 200_000,
+        "n_steps": 32,
+        "batch_size": 2048,
+        "epochs": 4,
+        "gamma": 0.0,
+        "gae_lambda": 0.0,
+    },
+    "long_term_satisfaction": _CLASSIC
+    | _PPO
+    | {
+        "rating": 0.0,
+        "width": 32,
+        "embedding": 16,
+        "env": {"history_length": 20},
+        "frames": 65_536,
+        "n_steps": 32,
+        "batch_size": 2048,
+        "epochs": 4,
+        "gamma": 0.9,
+        "gae_lambda": 0.9,
+    },
+}
+"""Family of the variant -> fields of `TrainConfig` that differ from their defaults."""
+
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    "slategym/LongTermSatisfactionHard-v0": {"frames": 300_000},
+    "slategym/LongTermSatisfactionExtreme-v0": {"frames": 200_000},
+}
+"""Id of the variant -> fields that differ from those of its family."""
+
+
+def preset(variant: str, algo: str = "ppo") -> dict[str, Any]:
+    """Return the fields of `TrainConfig` that a variant's preset sets; none for worlds.
+
+    Those of the algorithm's learning were tuned for ``ppo``; another algorithm gets what
+    describes the task only.
+
+    Args:
+        variant: a registered id.
+        algo: an algorithm.
+
+    Raises:
+        UsageError: an unknown variant.
+    """
+    task = get_variant(variant)
+    if not isinstance(task, ClassicVariant):
+        return {}
+    found = {**FAMILIES[task.family], **VARIANTS.get(variant, {})}
+    if algo != "ppo":
+        found = {
+            name: found[name] for name in (*_CLASSIC, "rating", "env", "gamma") if name in found
+        }
+    return found
+
+
+def preset_config(variant: str, **given: Any) -> TrainConfig:  # noqa: ANN401
+    """Return the training options of a variant: its preset, and over it what is given.
+
+    Args:
+        variant: a registered id.
+        **given: fields of `TrainConfig`; ``env`` is merged into the preset's, name by name.
+
+    Example:
+        >>> from slategym.agents.presets import preset_config
+        >>> preset_config("slategym/InterestEvolution-v0", seed=3).seed
+        3
+
+    Raises:
+        UsageError: an unknown variant or field, or a bad value.
+    """
+    found = preset(variant, given.get("algo", "ppo"))
+    if "env" in given:
+        given = {**given, "env": {**found.get("env", {}), **given["env"]}}
+    return TrainConfig.from_json({"variant": variant, **found, **given})
