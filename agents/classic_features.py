@@ -21,6 +21,8 @@ PRIOR = 0.05
 CLICKS = 10.0
 # Counts as shares of an episode are small; times this they enter the trunk near unit scale.
 COUNT_GAIN = 4.0
+# The same of products of two numbers in [-1/2, 1/2].
+ALIKE_GAIN = 4.0
 
 
 class ClassicFeatures(nn.Module):
@@ -30,8 +32,9 @@ class ClassicFeatures(nn.Module):
     the history holds (what is left of the time budget follows from it); elsewhere memory traces
     ``(1 - d) sum_h d^age (doc_h - 1/2)`` of the documents clicked for each d of `DECAYS`, and for
     each topic its clicks, its showings (both as shares of an episode) and the logarithm of their
-    ratio to the overall click rate. Match features of a candidate: the user's interest in its cluster,
-    which cluster that is, and their product; or its own vector, and what was said of its topics.
+    ratio to the overall click rate. Match features of a candidate: the user's interest in its
+    cluster, which cluster that is, and their product; or its own vector, what was said of its
+    topics, and its product with each memory trace.
 
     Args:
         tables: of the classic.
@@ -56,7 +59,7 @@ class ClassicFeatures(nn.Module):
             self.state_size += width
         else:
             self.state_size += len(DECAYS) * width + 3 * topics
-            self.match_size = width + 3
+            self.match_size = width + 3 + len(DECAYS)
         constants = {
             "table": torch.from_numpy(tables.vectors.copy()),
             "shift": torch.zeros(width),
@@ -75,10 +78,12 @@ class ClassicFeatures(nn.Module):
             state = torch.cat([user, context, self._clicked(obs) / CLICKS], -1)
             return Inputs(state, self._interest(user, candidates))
         past = self._past(context)  # (B, 3, Z)
-        state = torch.cat([user, context, self._traces(obs), past.flatten(1)], -1)
+        traces = self._traces(obs)  # (B, decays, D)
+        state = torch.cat([user, context, traces.flatten(1), past.flatten(1)], -1)
         rows = self.vectors(candidates)
+        alike = (rows - 0.5) @ traces.transpose(1, 2)  # (B, C, decays)
         own = rows[..., -self.tables.topics :] @ past.transpose(1, 2)  # (B, C, 3)
-        return Inputs(state, torch.cat([rows, own], -1))
+        return Inputs(state, torch.cat([rows, own, ALIKE_GAIN * alike], -1))
 
     def vectors(self, items: torch.Tensor) -> torch.Tensor:
         """Return vectors ``(B, n, D)`` of ids ``(B, n)`` or of vectors inline ``(B, n * D)``."""
@@ -105,12 +110,12 @@ class ClassicFeatures(nn.Module):
         return counts.scatter_add_(1, ids, torch.ones(ids.shape))[:, :-1]
 
     def _traces(self, obs: Obs) -> torch.Tensor:
-        """Return memory traces of the documents clicked ``(B, len(DECAYS) * D)``."""
+        """Return memory traces of the documents clicked ``(B, len(DECAYS), D)``."""
         present = obs["history_feedback"].float().reshape(len(obs["user"]), -1, 3)[..., 0]
         rows = (self.vectors(obs["history"]) - 0.5) * present[..., None]  # (B, H, D)
         ages = torch.arange(rows.shape[1] - 1, -1, -1, dtype=torch.float32)
         weights = (1 - self.decays[:, None]) * self.decays[:, None] ** ages  # (decays, H)
-        return (weights @ rows).flatten(1)
+        return weights @ rows
 
     def _past(self, context: torch.Tensor) -> torch.Tensor:
         """Return clicks, showings and relative click rate of each topic ``(B, 3, Z)``."""

@@ -63,12 +63,13 @@ FAMILIES: Mapping[str, Mapping[str, Any]] = {
         "width": 32,
         "embedding": 16,
         "env": {"history_length": 20},
-        "frames": 65_536,
+        "frames": 32_768,
         "n_steps": 32,
         "batch_size": 2048,
         "epochs": 4,
         "gamma": 0.9,
-        "gae_lambda": 0.9,
+        "gae_lambda": 0.7,
+        "entropy": 0.0,
     },
 }
 """Family of the variant -> fields of `TrainConfig` that differ from their defaults."""

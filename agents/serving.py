@@ -177,9 +177,7 @@ def load_agent(path: str | Path) -> ServedAgent:
         raise DataError(f"{path} is not finished; give the same train command again.")
     told = folder.path / SERVING
     if not told.exists():
-        raise DataError(
-            f"{path} has no {SERVING}; it was trained by an older version: train again."
-        )
+        raise DataError(f"{path} has no {SERVING}; an older version trained it: train again.")
     facts = read_json(told)
     config = TrainConfig.from_json(record["config"])
     space = _space_from(facts["space"])

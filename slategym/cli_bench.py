@@ -36,7 +36,12 @@ BenchVariantOption = Annotated[
 
 
 def bench(
-    out: Annotated[Path, typer.Option("--out", metavar="BENCH", help="The folder to write.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="BENCH", help="The folder to write; runs on a classic need none."
+        ),
+    ] = None,
     suite: Annotated[
         str | None,
         typer.Argument(
@@ -88,8 +93,19 @@ def bench(
     Example: slategym bench --world worlds/mine --run runs/mine --out bench/mine
 
     Example: slategym bench classic --out bench/classic --backend joblib
+
+    Example: slategym bench --run runs/classic
     """
     import_user_code(imports)
+    if suite is None and world is None and run:
+        from slategym.cli_bench_classic import is_classic_run, judge
+
+        if is_classic_run(run):
+            chosen = None if policies is None else _names(policies)
+            judge(run, out, policies=chosen, users=users or 2048, seeds=seeds, as_json=as_json)
+            return
+    if out is None:
+        raise UsageError("--out is missing; name the folder to write.")
     if suite is not None:
         from slategym.cli_suite import run_suite
 

@@ -105,7 +105,7 @@ def test_memory_traces_are_what_exposure_is_made_of() -> None:
         observation, _, _, _, info = env.step(env.action_space.sample())
     reader = ClassicFeatures(ClassicTables.from_variant(variant), env.single_observation_space)
     traces = reader._traces(tensors(observation)).numpy()
-    exposure = -2 * traces[:, 1] / 0.3 + 0.7**12 * start  # of the second decay, 0.7
+    exposure = -2 * traces[:, 1, 0] / 0.3 + 0.7**12 * start  # of the second decay, 0.7
     np.testing.assert_allclose(exposure, info["privileged"]["npe"], atol=1e-5)
 
 
@@ -139,7 +139,7 @@ def test_the_targets_of_a_classic_have_the_names_of_a_worlds() -> None:
 
 
 def test_losses_without_a_target_are_refused_in_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="item_features has weight 0.05, but a classic has no"):
+    with pytest.raises(UsageError, match=r"item_features has weight 0.05, but a classic has no"):
         train(None, tmp_path / "run", TrainConfig(variant=EVOLUTION))
     assert not (tmp_path / "run").exists()
 

@@ -1,7 +1,6 @@
 """A trained agent serves from its folder: arrays in, slates out, and so does what it exports."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ import torch
 from slategym.agents.presets import preset_config
 from slategym.agents.serving import load_agent
 from slategym.agents.train_config import TrainConfig
+from slategym.agents.trained import TrainedPolicy
 from slategym.agents.trained import load_agent as load_policy
 from slategym.agents.training import train
 from slategym.envs.tiny import tiny_world
@@ -26,11 +26,12 @@ SMALL = {
     "gradients_every": 0,
     "warm_start": "",
 }
+Served = tuple[Path, dict[str, np.ndarray], TrainedPolicy]
 CLASSICS = ("slategym/InterestEvolution-v0", "slategym/LongTermSatisfactionHard-v0")
 
 
 @pytest.fixture(scope="module", params=["world", *CLASSICS])
-def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Served:
     """A run folder, observations of its task, and the policy that benchmarks load."""
     run = tmp_path_factory.mktemp("serving") / "run"
     if request.param == "world":
@@ -46,7 +47,7 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return run, observation, load_policy(run, world)
 
 
-def test_it_chooses_what_the_policy_of_the_benchmarks_chooses(served: Any) -> None:
+def test_it_chooses_what_the_policy_of_the_benchmarks_chooses(served: Served) -> None:
     run, observation, policy = served
     agent = load_agent(run)
     slates = agent.act(observation)
@@ -57,7 +58,7 @@ def test_it_chooses_what_the_policy_of_the_benchmarks_chooses(served: Any) -> No
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("batch", [1, 6])
-def test_the_exported_agent_agrees(served: Any, tmp_path: Path, batch: int) -> None:
+def test_the_exported_agent_agrees(served: Served, tmp_path: Path, batch: int) -> None:
     run, observation, _ = served
     agent = load_agent(run)
     module = torch.jit.load(str(agent.export(tmp_path / "agent.pt", batch)))
@@ -66,7 +67,7 @@ def test_the_exported_agent_agrees(served: Any, tmp_path: Path, batch: int) -> N
     np.testing.assert_array_equal(found.numpy(), agent.act(seen))
 
 
-def test_observations_of_another_task_are_refused(served: Any) -> None:
+def test_observations_of_another_task_are_refused(served: Served) -> None:
     run, observation, _ = served
     agent = load_agent(run)
     lacking = {name: array for name, array in observation.items() if name != "context"}
@@ -77,7 +78,7 @@ def test_observations_of_another_task_are_refused(served: Any) -> None:
         agent.act(wider)
 
 
-def test_a_folder_that_cannot_serve_says_why(served: Any, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_serve_says_why(served: Served, tmp_path: Path) -> None:
     run, _, _ = served
     for name in ("agent.json", "policy.safetensors", "serving.json", "tables.safetensors"):
         (tmp_path / name).write_bytes((run / name).read_bytes())
