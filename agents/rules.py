@@ -112,24 +112,32 @@ class SequencePolicy:
         if window < 1:
             raise UsageError(f"window is {window}; it must be at least 1.")
         self.slate_size = slate_size
-        self._follows = sequential_rules(*_sequences(world), world.n_items, window)
+        self._size = world.n_items
+        rules = sequential_rules(*_sequences(world), world.n_items, window).tocoo()
+        pair = rules.row.astype(np.int64) * self._size + rules.col
+        order = np.argsort(pair)
+        self._pair, self._weight = pair[order], rules.data[order]
         popularity = np.asarray(world.item_popularity, np.float64)
         self._popularity = 1e-3 * popularity / max(popularity.sum(), 1.0)
 
     def scores(self, observation: Observation) -> FloatArray:
         """Return how much each candidate follows the history ``(B, C)``, in [0, H]."""
-        history, feedback = observation["history"], observation["history_feedback"]
-        batch, length = history.shape
-        known = history < len(self._popularity)
-        weight = np.prod(feedback, axis=2, dtype=np.float64)[known]  # present * value * recency
-        rows = np.repeat(np.arange(batch), length).reshape(history.shape)[known]
-        shape = (batch, len(self._popularity))
-        recent = sp.csr_array((weight, (rows, history[known])), shape=shape)
-        followed = recent @ self._follows
+        history = np.asarray(observation["history"], np.int64)
+        trust = np.prod(observation["history_feedback"], axis=2, dtype=np.float64)
         candidates = observation["candidates"]
-        places = (np.repeat(np.arange(batch), candidates.shape[1]), candidates.reshape(-1))
-        score = np.asarray(followed[places]).reshape(candidates.shape)
-        return score + self._popularity[candidates]
+        score = self._popularity[candidates]
+        for place in range(history.shape[1]):
+            followed = self.follows(history[:, place, None], candidates)
+            score = score + trust[:, place, None] * followed
+        return score
+
+    def follows(self, first: NDArray[np.integer], second: NDArray[np.integer]) -> FloatArray:
+        """Return how likely items are to follow others, in [0, 1], in the shape of both."""
+        pair = first * self._size + second
+        if len(self._pair) == 0:
+            return np.zeros(pair.shape)
+        place = np.minimum(np.searchsorted(self._pair, pair), len(self._pair) - 1)
+        return np.where(self._pair[place] == pair, self._weight[place], 0.0)
 
     def act(self, observation: Observation, rng: np.random.Generator) -> Slate:  # noqa: ARG002
         """Return slates ``(B, K)``, the likeliest to follow first."""

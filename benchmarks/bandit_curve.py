@@ -20,6 +20,7 @@ from slategym.benchmarks.rollout import rollout
 from slategym.envs.registry import get_variant
 from slategym.envs.world import World
 from slategym.envs.worlds import as_world, world_of
+from slategym.errors import unknown_name
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -108,10 +109,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=10, help="replicates with other users; 10")
     parser.add_argument("--split", default="held_out", help="held_out, train or all; held_out")
     parser.add_argument("--blocks", help="item columns the bandits read: public or content")
+    parser.add_argument(
+        "--policies", default=",".join(CONTENDERS), help="some of them; greedy is always there; all"
+    )
     given: Any = parser.parse_args(arguments)
+    chosen = given.policies.split(",")
+    for name in chosen:
+        if name not in CONTENDERS:
+            raise unknown_name("policy of the curve", name, CONTENDERS)
     world, parts = as_world(given.world), stretches(given.waves)
     found: dict[str, FloatArray] = {}
-    for name, (policy, options) in CONTENDERS.items():
+    for name in dict.fromkeys(["greedy", *chosen]):
+        policy, options = CONTENDERS[name]
         told = dict(options) | ({"blocks": given.blocks} if given.blocks and options else {})
         curves = [
             learning_curve(

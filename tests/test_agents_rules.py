@@ -1,5 +1,6 @@
 """Rules and re-rankings do what their names say."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from slategym.envs.spaces import CONTEXT_SCALARS
 from slategym.envs.tiny import tiny_world
 from slategym.envs.vector import SlateVectorEnv
 from slategym.envs.world import World
+from slategym.envs.world_log import LOG_ARRAYS
 from slategym.errors import UsageError
 
 SLATE = 5
@@ -103,7 +105,10 @@ def test_rules_weigh_what_follows_by_distance() -> None:
 def test_a_sequence_is_scored_by_what_follows_its_items() -> None:
     world = tiny_world()
     policy = SequencePolicy(world, 2)
-    follows = policy._follows.toarray()
+    every = np.arange(world.n_items)
+    follows = policy.follows(every[:, None], every[None])
+    assert ((follows.sum(axis=1) == 0) | np.isclose(follows.sum(axis=1), 1.0)).all()
+    assert (np.diag(follows) == 0).all()
     listed = np.arange(world.n_items)[None]
     history = np.full((1, 4), world.n_items)
     feedback = np.zeros((1, 4, 3), np.float32)
@@ -120,8 +125,16 @@ def test_sequences_come_from_the_public_log_or_from_histories() -> None:
     world = tiny_world()
     assert world.has_log
     sparse = apply_scenario(world, sparse=0.3)
-    rows = [SequencePolicy(one, 2)._follows.nnz for one in (world, sparse)]
-    assert 0 < rows[1] < rows[0]
+    pairs = [len(SequencePolicy(one, 2)._pair) for one in (world, sparse)]
+    assert 0 < pairs[1] < pairs[0]
+    without = replace(world, **dict.fromkeys(LOG_ARRAYS))
+    assert not without.has_log
+    policy = SequencePolicy(without, 2, window=1)
+    train = world.user_rows("train")
+    first = world.user_history[train]
+    known = (first[:, :-1] >= 0) & (first[:, :-1] != first[:, 1:])
+    met = set(zip(first[:, :-1][known].tolist(), first[:, 1:][known].tolist(), strict=True))
+    assert len(policy._pair) == len(met)
 
 
 def similarity(world: World, observation: Arrays, slate: np.ndarray[Any, Any]) -> float:
