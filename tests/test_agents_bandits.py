@@ -11,6 +11,7 @@ from slategym.agents.bandit_features import BLOCKS, TRAITS, BanditFeatures, show
 from slategym.agents.bandits import EpsilonGreedy, LinearBandit, LinTS, LinUCB
 from slategym.agents.offline_data import OfflineData
 from slategym.agents.policy import Policy, make_policy
+from slategym.benchmarks.bandit_curve import learning_curve, main, stretches
 from slategym.benchmarks.rollout import rollout
 from slategym.envs.tiny import tiny_world
 from slategym.envs.vector import SlateVectorEnv
@@ -314,3 +315,21 @@ def test_options_out_of_range_are_refused(world: World) -> None:
     for name, options, message in refused:
         with pytest.raises(UsageError, match=message):
             make_policy(name, world, SLATE, **options)
+
+
+def test_the_curve_doubles_its_stretches_and_pairs_users(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert stretches(5) == [(0, 1), (1, 2), (2, 4), (4, 5)]
+    curve = learning_curve(
+        world, "random", {}, variant="slategym/World-v0", wave=3, waves=2, seed=1
+    )
+    again = rollout(make_policy("random", world, SLATE), world, users=3, seed=100_001).returns
+    assert curve[1] == pytest.approx(again.mean())
+    main(["--wave", "2", "--waves", "2", "--seeds", "2", "--policies", "linucb,random"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("| policy | users 1 to 2 | users 3 to 4 | all |")
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| greedy", "| linucb", "| random"]
+    assert lines[2].endswith("0.00 ± 0.00 |")
+    with pytest.raises(UsageError, match="Did you mean 'linucb'"):
+        main(["--policies", "linuc"])
