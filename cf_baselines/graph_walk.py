@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sparse
 
-from slategym.cf_baselines.base import Rows
+from slategym.cf_baselines.base import SCORES_AT_ONCE, Rows
 from slategym.cf_baselines.history_linear import (
     HistoryLinearScorer,
     history_matrix,
@@ -67,7 +67,8 @@ class GraphWalkScorer(HistoryLinearScorer):
 
     def __init__(self, config: Any = None, **options: Any) -> None:  # noqa: ANN401
         super().__init__(config, **options)
-        self.step = sparse.csr_matrix((0, 0), dtype=np.float32)
+        self.to_users = sparse.csr_matrix((0, 0), dtype=np.float32)  # (I, U) first half of a step
+        self.to_items = sparse.csr_matrix((0, 0), dtype=np.float32)  # (U, I) the other half
         self.alike = sparse.csr_matrix((0, 0), dtype=np.float32)
         self.spread: FloatArray = np.ones(2, np.float32)
 
@@ -78,8 +79,10 @@ class GraphWalkScorer(HistoryLinearScorer):
         of_item = np.maximum(np.asarray(likes.sum(axis=0)).ravel(), 1.0)
         passed = sparse.diags_array(of_user**-config.user_power) @ likes
         start = sparse.diags_array(of_item**-config.from_power) @ likes.T
-        walks = start @ passed @ sparse.diags_array(of_item**-config.to_power)
-        self.step = sparse.csr_matrix(walks, dtype=np.float32)
+        # The halves of a step hold a number for each like, their product far more.
+        self.to_users = sparse.csr_matrix(start, dtype=np.float32)
+        passed = passed @ sparse.diags_array(of_item**-config.to_power)
+        self.to_items = sparse.csr_matrix(passed, dtype=np.float32)
         n_items = len(of_item)
         self.alike = sparse.csr_matrix((n_items, n_items), dtype=np.float32)
         if self.content is not None and config.content_step:
@@ -106,10 +109,13 @@ class GraphWalkScorer(HistoryLinearScorer):
         start = profile
         if self.alike.nnz:
             start = profile + self.config.content_step * (profile @ self.alike)
-        once = (start @ self.step).toarray()
-        if not self.config.second_step:
-            return once, np.zeros_like(once)
-        return once, np.asarray(once @ self.step)
+        once = (start @ self.to_users @ self.to_items).toarray()
+        twice = np.zeros_like(once)
+        if self.config.second_step:
+            step = max(1, SCORES_AT_ONCE // max(1, self.to_users.shape[1]))
+            for at in range(0, len(once), step):
+                twice[at : at + step] = once[at : at + step] @ self.to_users @ self.to_items
+        return once, twice
 
     def _profiles(self, items: Rows, values: FloatArray) -> tuple[sparse.csr_matrix, ...]:
         liked = (values >= self.threshold).astype(np.float32)
@@ -125,7 +131,7 @@ class GraphWalkScorer(HistoryLinearScorer):
             "threshold": np.array(self.threshold),
             "spread": self.spread,
         }
-        for name, table in (("step", self.step), ("alike", self.alike)):
+        for name, table in self._tables().items():
             out |= {
                 f"{name}.data": table.data,
                 f"{name}.indices": table.indices,
@@ -133,13 +139,17 @@ class GraphWalkScorer(HistoryLinearScorer):
             }
         return out
 
+    def _tables(self) -> dict[str, sparse.csr_matrix]:
+        return {"to_users": self.to_users, "to_items": self.to_items, "alike": self.alike}
+
     def _restore(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
         self.popularity, self.threshold = arrays["popularity"], float(arrays["threshold"])
         self.spread = arrays["spread"]
-        self.step, self.alike = (
+        users, items = len(self.log.user_ids), len(self.popularity)
+        shapes = {"to_users": (items, users), "to_items": (users, items), "alike": (items, items)}
+        self.to_users, self.to_items, self.alike = (
             sparse.csr_matrix(
-                tuple(arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr")),
-                (len(self.popularity), len(self.popularity)),
+                tuple(arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr")), shape
             )
-            for name in ("step", "alike")
+            for name, shape in shapes.items()
         )
