@@ -152,4 +152,4 @@ class CalibratedPolicy(RerankedPolicy):
 def _shares(table: FloatArray) -> FloatArray:
     """Return rows ``(n, Z)`` scaled to sum to 1; a row of zeros stays."""
     sums = table.sum(axis=1, keepdims=True)
-    return cast("FloatArray", table / np.where(sums > 0, sums, 1.0))
+    return table / np.where(sums > 0, sums, 1.0)
