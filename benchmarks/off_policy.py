@@ -140,7 +140,8 @@ def load_arrays(folder: Path, name: str, told: Mapping[str, Any]) -> dict[str, A
     if path is None:
         raise DataError(f"case {name!r} has no npz file in {folder}.")
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # A file opened here is closed here: np.load leaves a damaged one open.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             return {key: stored[key] for key in stored.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(

@@ -11,6 +11,7 @@ from itertools import permutations
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import logsumexp
 
 from slategym.benchmarks.ope_bandit import BanditLog, bandit_log
 from slategym.benchmarks.ope_sequence import SequenceLog, sequence_log
@@ -174,14 +175,15 @@ def plackett_luce(logits: FloatArray, slates: IntArray) -> FloatArray:
         logits: (M, A).
         slates: ordered slates of distinct items (L, K).
     """
-    left = np.exp(logits - logits.max(axis=1, keepdims=True))
-    total = np.repeat(left.sum(axis=1, keepdims=True), len(slates), axis=1)  # (M, L)
-    product = np.ones_like(total)
+    left = np.repeat(logits[:, None, :], len(slates), axis=1)  # (M, L, A)
+    total = np.zeros(left.shape[:2])
     for slot in range(slates.shape[1]):
-        mass = left[:, slates[:, slot]]
-        product *= mass / total
-        total = total - mass
-    return product
+        chosen = slates[None, :, slot, None]
+        # Summed anew over what is left: taking away from a sum leaves only rounding errors
+        # once the item that holds nearly all of it is gone.
+        total += np.take_along_axis(left, chosen, axis=2)[:, :, 0] - logsumexp(left, axis=2)
+        np.put_along_axis(left, chosen, -np.inf, axis=2)
+    return np.exp(total)
 
 
 @dataclass(frozen=True)

@@ -263,7 +263,7 @@ def _slight(
     if one.caveat and not bias <= limits.bias_share * (ends.high - ends.low) / 2.0:
         bound = f" (bias up to {bias:.3g})" if np.isfinite(bias) else ""
         reasons.append(one.caveat + bound)
-    if np.isnan(ends.low):
+    if np.isnan(ends.low) and np.isfinite(one.value):
         reasons.append("a single user leaves nothing to tell chance by")
     if one.weights.shape[1] == 0:
         return reasons
