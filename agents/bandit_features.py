@@ -7,7 +7,7 @@ import numpy as np
 
 from slategym.agents.item_tables import PublicTables
 from slategym.agents.policy import Observation
-from slategym.agents.public_model import FloatArray
+from slategym.agents.public_model import FloatArray, PublicModel
 from slategym.envs.spaces import CONTEXT_SCALARS
 from slategym.envs.world import World
 from slategym.errors import UsageError, unknown_name
@@ -15,11 +15,13 @@ from slategym.errors import UsageError, unknown_name
 BLOCKS = {
     "public": ("content", "collaborative", "topics", "prior"),
     "content": ("content", "topics"),
+    "predicted": ("content", "collaborative", "topics", "prior"),
 }
-"""Which columns of the item table are read: all, or those that no log has a part in."""
+"""Which columns of the item table are read: all, or those that no log has a part in. "predicted"
+adds to all of them the rating that the public model predicts once the history is folded in."""
 TRAITS = 3
 """Columns kept for ``candidate_traits``: no variant shows more."""
-_OTHERS = 5  # one, consumed and shown exposure, met before, the search
+_OTHERS = 6  # one, consumed and shown exposure, met before, the search, the predicted rating
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,12 +32,14 @@ class BanditFeatures:
     and h those of the history's mean, each item weighted by its recency times (value - 1/2):
 
         [1, x_i, h * x_i, exposure to its topics by consumption and by slates, whether the history
-         holds it, cosine to the search, traits, the six numbers that open the context] .
+         holds it, cosine to the search, predicted rating or 0, traits, the six numbers that open
+         the context] .
     """
 
     items: FloatArray  # (I + 1, P), each of variance one, padding is zero
     topics: FloatArray  # (I + 1, Z)
     directions: FloatArray  # (I + 1, D) unit item vectors, in which a search is a point
+    model: PublicModel | None = None
 
     @classmethod
     def from_world(cls, world: World, blocks: str = "public", components: int = 8) -> Self:
@@ -66,6 +70,7 @@ class BanditFeatures:
             items=_padded(np.concatenate(chosen, axis=1)),
             topics=_padded(np.asarray(world.item_topics, np.float64)),
             directions=_padded(raw / np.where(length > 0, length, 1.0)),
+            model=PublicModel.from_world(world) if blocks == "predicted" else None,
         )
 
     @property
@@ -84,12 +89,16 @@ class BanditFeatures:
         for part in (exposure[:, :width], exposure[:, width:]):
             parts.append(np.einsum("bcz,bz->bc", topics, part)[..., None])
         met = (observation["history"][:, None] == listed[..., None]).any(axis=2)
-        search = zeros
+        search = predicted = zeros
         if "query" in observation:
             query = np.asarray(observation["query"], np.float64)
             length = np.linalg.norm(query, axis=1, keepdims=True)
             unit = query / np.where(length > 0, length, 1.0)
             search = np.einsum("bcd,bd->bc", self.directions[listed], unit)
+        if self.model is not None:
+            told = observation["history_feedback"]
+            user = self.model.fold_in(observation["history"], told[..., 1], told[..., 0])
+            predicted = self.model.score(user, listed) - self.model.mean
         traits = np.zeros((*listed.shape, TRAITS))
         if "candidate_traits" in observation:
             told = observation["candidate_traits"].reshape(*listed.shape, -1)
@@ -97,7 +106,9 @@ class BanditFeatures:
         scalars = np.asarray(context[:, None, :CONTEXT_SCALARS], np.float64)
         scalars = np.broadcast_to(scalars, (*listed.shape, CONTEXT_SCALARS))
         return np.concatenate(
-            [*parts, met[..., None], search[..., None], traits, scalars], axis=2, dtype=np.float64
+            [*parts, met[..., None], search[..., None], predicted[..., None], traits, scalars],
+            axis=2,
+            dtype=np.float64,
         )
 
     def _liked(self, observation: Observation) -> FloatArray:

@@ -46,7 +46,8 @@ class LinearBandit:
         slate_size: K.
         explore: how much it explores, at least 0, as each bandit says; None is its own default.
         blocks: item columns that are read: "public", all; "content", none that a log has a
-            part in (see `slategym.agents.bandit_features.BLOCKS`).
+            part in; "predicted", all and the public model's prediction (see
+            `slategym.agents.bandit_features.BLOCKS`).
         components: most principal components of each block of these columns.
         ridge: above 0.
         forget: weight in (0, 1] that a step leaves to what was known before it; 1 forgets nothing.

@@ -9,6 +9,7 @@ import pytest
 
 from slategym.agents.bandit_features import BLOCKS, TRAITS, BanditFeatures, shown
 from slategym.agents.bandits import EpsilonGreedy, LinearBandit, LinTS, LinUCB
+from slategym.agents.heuristics import CFGreedyPolicy
 from slategym.agents.offline_data import OfflineData
 from slategym.agents.policy import Policy, make_policy
 from slategym.benchmarks.bandit_curve import learning_curve, main, stretches
@@ -101,13 +102,22 @@ def test_features_tell_history_exposure_traits_and_search() -> None:
         np.testing.assert_allclose(table[..., 2 * wide + 1], tired, atol=1e-6)
         met = (seen["history"][:, None] == seen["candidates"][:, :, None]).any(axis=2)
         np.testing.assert_array_equal(table[..., 2 * wide + 3], met)
-        traits = table[..., 2 * wide + 5 : 2 * wide + 5 + TRAITS]
+        traits = table[..., 2 * wide + 6 : 2 * wide + 6 + TRAITS]
         if "candidate_traits" in seen:
             width = seen["candidate_traits"].shape[2]
             np.testing.assert_allclose(traits[..., :width], seen["candidate_traits"])
         assert (np.abs(table[..., 2 * wide + 4]).max() > 0) == ("query" in seen)
         part = features(shown(seen, np.tile([3, 1], (20, 1))))
         np.testing.assert_array_equal(part, table[:, [3, 1]])
+
+
+def test_the_predicted_rating_is_that_of_cf_greedy(world: World, steps: list[Step]) -> None:
+    seen = steps[-1][0]
+    features = BanditFeatures.from_world(world, "predicted")
+    place = 2 * features.items.shape[1] + 5
+    rating = CFGreedyPolicy(world, SLATE).scores(seen) - world.info.public_mean
+    np.testing.assert_allclose(features(seen)[..., place], rating, atol=1e-9)
+    assert (BanditFeatures.from_world(world)(seen)[..., place] == 0).all()
 
 
 def test_content_features_know_of_no_log(world: World) -> None:
