@@ -18,10 +18,13 @@ import numpy.typing as npt
 
 from slategym.benchmarks.ope_estimate import Estimate, effective_sample_size
 from slategym.benchmarks.ope_intervals import (
+    METHOD,
     Clusters,
     bernstein_interval,
     delta_interval,
     spread_units,
+    studentised_deviations,
+    studentised_interval,
 )
 from slategym.benchmarks.ope_judge import AnyLog, judge, make_estimates
 from slategym.benchmarks.ope_problems import make_rounds, make_sessions, make_slates
@@ -125,7 +128,7 @@ class Line:
         width: mean width, by method.
         spread: median number of users that carry the variance.
         verdicts: share of each verdict.
-        held: share of logs with each verdict whose bootstrap interval held the truth, times the
+        held: share of logs with each verdict whose bootstrap-t interval held the truth, times the
             share of that verdict.
     """
 
@@ -171,12 +174,13 @@ def run_setting(
         clusters = Clusters.of(users, units)
         boot = _shared_bootstrap(estimates, clusters, resamples, seed + number)
         verdicts = _verdicts(log, estimates, clusters)
-        for name, one, ends, said in zip(
+        for name, one, drawn, said in zip(
             setting.estimators, estimates, boot, verdicts, strict=True
         ):
             tally = tallies[name]
             tally.errors.append(one.value - truth)
-            tally.add("bootstrap", ends, truth)
+            for method, ends in drawn.items():
+                tally.add(method, ends, truth)
             tally.add("delta", delta_interval(one, clusters), truth)
             tally.add("Bernstein", bernstein_interval(one, clusters), truth)
             tally.verdicts.append(said)
@@ -196,18 +200,27 @@ def _verdicts(log: AnyLog, estimates: Sequence[Estimate], clusters: Clusters) ->
 
 def _shared_bootstrap(
     estimates: Sequence[Estimate], clusters: Clusters, resamples: int, seed: int
-) -> list[Interval]:
-    """Return the bootstrap interval of each estimate on the same resamples."""
+) -> list[dict[str, Interval]]:
+    """Return both bootstrap intervals of each estimate on the same resamples."""
     drawn = np.concatenate(list(clusters.counts(resamples, seed)))
-    return [
-        percentile_interval(one.value, one.replicates(drawn, clusters.members)) for one in estimates
-    ]
+    found = []
+    for one in estimates:
+        deviations = studentised_deviations(one, drawn, clusters)
+        found.append(
+            {
+                "bootstrap-t": studentised_interval(one, deviations, clusters),
+                "bootstrap": percentile_interval(
+                    one.value, one.replicates(drawn, clusters.members)
+                ),
+            }
+        )
+    return found
 
 
 def _line(setting: Setting, name: str, tally: Tally, truth: float, share: float) -> Line:
     """Return the line of a tally."""
     errors, verdicts = np.array(tally.errors), np.array(tally.verdicts)
-    held = np.array(tally.covered["bootstrap"])
+    held = np.array(tally.covered[METHOD])
     return Line(
         setting=setting.name,
         estimator=name,
@@ -227,14 +240,14 @@ def _line(setting: Setting, name: str, tally: Tally, truth: float, share: float)
 def markdown(lines: Sequence[Line]) -> str:
     """Return the lines as a Markdown table."""
     rows = [
-        "| setting | estimator | ESS/n | bias | RMSE | bootstrap | delta | Bernstein | "
-        "reliable | weak | do not use |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| setting | estimator | ESS/n | bias | RMSE | bootstrap-t | bootstrap | delta | "
+        "Bernstein | reliable | weak | do not use |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for line in lines:
         covered = (
             f"{line.coverage[m]:.3f} ({line.width[m]:.3f})"
-            for m in ("bootstrap", "delta", "Bernstein")
+            for m in ("bootstrap-t", "bootstrap", "delta", "Bernstein")
         )
         said = (f"{100 * line.verdicts[v]:.0f} %" for v in VERDICTS)
         cells = (

@@ -93,20 +93,45 @@ class Estimate:
             counts: how often each of G groups (users) is drawn in each resample (R, G).
             members: the group of each unit (N,), in 0 .. G - 1.
         """
+        return self.studentised(counts, members)[0]
+
+    def studentised(
+        self, counts: npt.ArrayLike, members: IntArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the estimate and its standard error on resamples, each (R,).
+
+        The error is that of the linearised terms summed over each group, as
+        `ope_intervals.standard_error` has it for the log itself, the divisor being G.
+
+        Args:
+            counts: how often each of G groups (users) is drawn in each resample (R, G).
+            members: the group of each unit (N,), in 0 .. G - 1.
+        """
         drawn = np.asarray(counts, np.float64)
-        groups = drawn.shape[1]
+        sums = self._group_sums(members, drawn.shape[1])  # (G, 2 + 2 J)
+        means = drawn @ sums
+        size = means[:, :1].copy()
+        means = _fractions(means, size)
+        split = 2 + self.numerators.shape[1]
+        base, above, below = means[:, 1:2], means[:, 2:split], means[:, split:]
+        ratios = _fractions(above, below)
+        # What a group adds, linear in its sums: base less its mean, and the ratios' residuals.
+        weights = np.concatenate(
+            [-base, np.ones_like(base), _fractions(np.ones_like(below), below),
+             -_fractions(ratios, below)], axis=1
+        )  # fmt: skip
+        added = weights @ sums.T  # (R, G)
+        errors = np.sqrt((drawn * np.square(added)).sum(axis=1)) / size[:, 0]
+        return base[:, 0] + ratios.sum(axis=1), errors
+
+    def _group_sums(self, members: IntArray, groups: int) -> FloatArray:
+        """Return units, base, numerators and denominators summed over each group (G, 2 + 2 J)."""
+        ones = np.ones((len(self.base), 1))
         columns = np.concatenate(
-            [np.ones((len(self.base), 1)), self.base[:, None], self.numerators, self.denominators],
-            axis=1,
+            [ones, self.base[:, None], self.numerators, self.denominators], axis=1
         )
-        sums = np.stack(
-            [np.bincount(members, weights=column, minlength=groups) for column in columns.T], axis=1
-        )
-        drawn_sums = drawn @ sums  # (R, 2 + 2 J)
-        ratios = self.numerators.shape[1]
-        size, base = drawn_sums[:, 0], drawn_sums[:, 1]
-        above, below = drawn_sums[:, 2 : 2 + ratios], drawn_sums[:, 2 + ratios :]
-        return _fractions(base, size) + _fractions(above, below).sum(axis=1)
+        summed = [np.bincount(members, weights=column, minlength=groups) for column in columns.T]
+        return np.stack(summed, axis=1)
 
 
 def mean_estimate(

@@ -13,7 +13,7 @@ import numpy as np
 from slategym.benchmarks import ope_sequence, ope_slate
 from slategym.benchmarks.ope_bandit import PLAIN, TAMED, BanditLog
 from slategym.benchmarks.ope_estimate import Estimate
-from slategym.benchmarks.ope_intervals import Users
+from slategym.benchmarks.ope_intervals import METHOD, Users
 from slategym.benchmarks.ope_sequence import SEQUENCE_ESTIMATORS, SequenceLog
 from slategym.benchmarks.ope_slate import SLATE_ESTIMATORS, SlateLog
 from slategym.benchmarks.ope_tuning import Tuned, cross_validated, error_bound, slope
@@ -79,7 +79,7 @@ def judge(
     extra: Sequence[Estimate] = (),
     tuning: str = "slope",
     estimated_propensities: bool = False,
-    method: str = "bootstrap",
+    method: str = METHOD,
     level: float = LEVEL,
     replicates: int = REPLICATES,
     seed: int = 0,
@@ -94,7 +94,7 @@ def judge(
         extra: further estimates on the same units, e.g. FQE, marginal IS, MIPS or OffCEM.
         tuning: how tamed weights are tuned: a name in `TUNINGS`.
         estimated_propensities: whether the propensities were estimated and not logged.
-        method: how intervals are made: "bootstrap", "delta" or "bernstein".
+        method: how intervals are made: a name in `ope_intervals.METHODS`.
         level: nominal coverage in (0, 1).
         replicates: resamples of the bootstrap.
         seed: seed of the bootstrap.

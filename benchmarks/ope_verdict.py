@@ -17,6 +17,7 @@ from slategym.benchmarks.ope_estimate import (
     mean_weight,
 )
 from slategym.benchmarks.ope_intervals import (
+    METHOD,
     Clusters,
     Users,
     interval,
@@ -122,7 +123,7 @@ def estimate_table(
     reward_range: tuple[float, float] | None = None,
     reference: Estimate | None = None,
     estimated_propensities: bool = False,
-    method: str = "bootstrap",
+    method: str = METHOD,
     level: float = LEVEL,
     replicates: int = REPLICATES,
     seed: int = 0,
@@ -138,7 +139,7 @@ def estimate_table(
         reference: an unbiased estimate on the same units (DR, or IPW without a model), against
             which the bias of tamed weights and assumptions is bounded.
         estimated_propensities: whether the propensities were estimated and not logged.
-        method: how intervals are made: "bootstrap", "delta" or "bernstein".
+        method: how intervals are made: a name in `ope_intervals.METHODS`.
         level: nominal coverage in (0, 1).
         replicates: resamples of the bootstrap.
         seed: seed of the bootstrap; equal for all rows, so that they stay paired.
