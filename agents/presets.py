@@ -15,7 +15,9 @@ _CLASSIC: Mapping[str, Any] = {
     "item_features": 0.0,
     "recommendation_features": 0.0,
     "reward_scale": 0.0,
-    "evaluation_users": 512,
+    "evaluations": 2,
+    "evaluation_users": 1024,
+    "gradients_every": 0,
     "checkpoint_every": 10,
 }
 # Learning rate and entropy bonus fall to nearly nothing, so that the last policy is a settled one.
@@ -32,7 +34,7 @@ FAMILIES: Mapping[str, Mapping[str, Any]] = {
     | {
         "rating": 0.0,
         "env": {"history_length": 100},
-        "frames": 130_000,
+        "frames": 65_536,
         "num_envs": 256,
         "n_steps": 64,
         "batch_size": 4096,
@@ -49,7 +51,7 @@ FAMILIES: Mapping[str, Mapping[str, Any]] = {
     | {
         "width": 32,
         "embedding": 16,
-        "frames": 200_000,
+        "frames": 65_536,
         "n_steps": 32,
         "batch_size": 2048,
         "epochs": 4,
@@ -63,20 +65,25 @@ FAMILIES: Mapping[str, Mapping[str, Any]] = {
         "width": 32,
         "embedding": 16,
         "env": {"history_length": 20},
-        "frames": 32_768,
-        "n_steps": 32,
-        "batch_size": 2048,
+        "frames": 38_400,
+        "n_steps": 30,
+        "batch_size": 1920,
         "epochs": 4,
         "gamma": 0.9,
-        "gae_lambda": 0.7,
+        "gae_lambda": 0.9,
         "entropy": 0.0,
     },
 }
 """Family of the variant -> fields of `TrainConfig` that differ from their defaults."""
 
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
-    "slategym/LongTermSatisfactionHard-v0": {"frames": 300_000},
-    "slategym/LongTermSatisfactionExtreme-v0": {"frames": 200_000},
+    "slategym/LongTermSatisfactionHard-v0": {
+        "frames": 460_800,
+        "num_envs": 512,
+        "batch_size": 3840,
+    },
+    "slategym/LongTermSatisfactionExtreme-v0": {"frames": 230_400, "entropy": 0.02},
+    "slategym/NicheExploration-v0": {"frames": 131_072},
 }
 """Id of the variant -> fields that differ from those of its family."""
 

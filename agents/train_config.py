@@ -106,7 +106,7 @@ class TrainConfig:
     final_entropy: float = 1.0
     """Share of the entropy bonus that is left at the end; it falls in a line."""
     reward_scale: float = 1.0
-    """Rewards are multiplied by it in learning; 0 = so that a random episode is worth 10."""
+    """Rewards are multiplied by it in learning; 0 = so that a random episode is worth 1."""
     value: float = 0.1
     """Weight of the value loss."""
     clip_range: float = 0.2
@@ -127,8 +127,8 @@ class TrainConfig:
     """Weight of the recommendation-feature loss; 0 = off."""
     rank_by: Literal["policy", "response"] = "policy"
     """"response": rank by the predicted click, no policy gradient (the supervised control)."""
-    warm_start: str = ""
-    """A rule of the classic to be cloned first; see `slategym.agents.warm_start`. "": none."""
+    warm_start: str | None = None
+    """A rule of the classic to be cloned first; see `slategym.agents.warm_start`."""
     warm_frames: int = 32_768
     """Frames of that rule; they do not count as frames of training."""
     evaluations: int = 10
@@ -258,7 +258,7 @@ def _check(name: str, value: object, kind: type) -> None:
             raise UsageError(f"{name} is {value!r}; it must be {listed}.")
         return
     if name not in RANGES:
-        if not isinstance(value, str):
+        if not isinstance(value, str) and not (value is None and kind is type(None)):
             raise UsageError(f"{name} is {value!r}; it must be text.")
         return
     if value is None and kind is type(None):

@@ -35,7 +35,7 @@ from slategym.progress import Progress, Silent, stage
 # Evaluation meets the same users with the same luck in every run, whatever its seed.
 EVALUATION_SEED = 20_261_124
 # What a random episode is worth where the scale of rewards is left to training.
-RANDOM_WORTH = 10.0
+RANDOM_WORTH = 1.0
 SCALE_USERS = 512
 
 

@@ -1,5 +1,6 @@
 """Agents train on RecSim's tasks: from observations alone, with the same run folders as worlds."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from slategym.agents.train_config import TrainConfig
 from slategym.agents.trained import load_agent
 from slategym.agents.training import train
 from slategym.benchmarks.classic_bench import is_classic, judge_classic
+from slategym.cli import run as run_command
 from slategym.envs.registry import get_variant
 from slategym.envs.tiny import tiny_world
 from slategym.envs.vector import SlateVectorEnv
@@ -34,7 +36,7 @@ SMALL = {
     "evaluation_users": 8,
     "checkpoint_every": 2,
     "gradients_every": 4,
-    "warm_start": "",
+    "warm_start": None,
 }
 
 
@@ -232,3 +234,22 @@ def test_a_diverged_run_stops_with_the_frame_and_the_figure(
     monkeypatch.setattr(training._Trainer, "_iterate", iterate)
     with pytest.raises(DataError, match=r"diverged at frame 384: \w+ is nan"):
         train(None, tmp_path / "run", small(EVOLUTION, evaluations=0, gradients_every=0))
+
+
+def test_the_command_line_trains_seeds_and_judges_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "set")
+    options = "num_envs=16,n_steps=8,batch_size=64,epochs=1,evaluation_users=8,evaluations=1"
+    train_them = ["train", "--env", SATISFACTION, "-s", "env.num_candidates=7", "-s", options]
+    train_them += ["--algo", "ppo", "--seeds", "2", "--frames", "128", "--out", out, "--json"]
+    assert run_command(train_them) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [run["config"]["seed"] for run in told["seeds"]] == [0, 1]
+    assert told["final_return"]["estimate"] > 0
+    assert run_command(["bench", "--run", out, "--users", "16", "--json"]) == 0
+    judged = json.loads(capsys.readouterr().out)
+    assert judged["variant"]["num_candidates"] == 7
+    assert {row["name"] for row in judged["rows"]} >= {"set", "random", "optimal"}
+    assert run_command(["train", "--env", SATISFACTION, "--algo", "pqo", "--out", out]) == 2
+    assert "Did you mean 'ppo'?" in capsys.readouterr().err

@@ -24,7 +24,7 @@ SMALL = {
     "epochs": 1,
     "evaluations": 0,
     "gradients_every": 0,
-    "warm_start": "",
+    "warm_start": None,
 }
 Served = tuple[Path, dict[str, np.ndarray], TrainedPolicy]
 CLASSICS = ("slategym/InterestEvolution-v0", "slategym/LongTermSatisfactionHard-v0")
