@@ -64,45 +64,65 @@ def from_dataframe(
     named = _named(frame, columns or {}, [*context, *responses])
     if not len(frame):
         raise DataError("the table has no rows.")
-    items, item_names = _coded(frame[named["item_id"]], "item_id")
     order, head = _order(frame, named)
-    size = head["size"]
-    shown = items[order].reshape(-1, size)
-    rewards = _numbers(frame, named["reward"])[order].reshape(-1, size)
-    logp, how = _propensities(frame, named, order, size)
-    count, total = len(shown), len(item_names)
-    policy, policies = np.zeros(count, np.int64), ("unknown",)
-    if "policy_id" in named:
-        codes, policies = _coded(frame[named["policy_id"]], "policy_id")
-        policy = codes[order][::size]
+    logp, how = _propensities(frame, named, order, head["size"])
+    codes, item_names = _coded(frame[named["item_id"]], "item_id")
+    shown = codes[order].reshape(-1, head["size"])
+    policy, policies = _policies(frame, named, order, head["size"])
     info = LogInfo(
-        env_hash="", slate_size=size, num_candidates=total, policies=policies, propensities=how,
-        source=source, users=head["names"], items=item_names,
+        env_hash="", slate_size=head["size"], num_candidates=len(item_names), policies=policies,
+        propensities=how, source=source, users=head["names"], items=item_names,
     )  # fmt: skip
-    ended = _ended(frame, named, order, size, head["episode"])
-    kept = {name: _numbers(frame, name)[order].reshape(-1, size) for name in responses}
-    seen = [_numbers(frame, name)[order][::size] for name in context]
+
+    def grid(name: str) -> FloatArray:
+        return _numbers(frame, name)[order].reshape(shown.shape)
+
     log = Log(
         info=info,
-        episode=head["episode"],
-        user=head["user"],
-        step=head["step"],
         items=shown,
         positions=shown,
-        candidates=np.tile(np.arange(total), (count, 1)),
-        reward=rewards.sum(1),
-        reward_slot=rewards,
-        terminated=ended,
-        truncated=_last(head["episode"]) & ~ended,
+        candidates=np.tile(np.arange(len(item_names)), (len(shown), 1)),
+        reward_slot=grid(named["reward"]),
         logp_slot=logp,
-        logp_position=logp if size == 1 else np.full(logp.shape, np.nan),
-        logp_slate=logp.sum(1),
         policy=policy,
-        responses=kept,
-        observation={"context": np.stack(seen, 1)} if seen else {},
+        responses={name: grid(name) for name in responses},
+        observation={"context": np.stack([grid(n)[:, 0] for n in context], 1)} if context else {},
+        **_of_slates(frame, named, order, head, grid(named["reward"]), logp),
     )
     check_log(log, source or "the table")
     return log
+
+
+def _of_slates(
+    frame: pd.DataFrame,
+    named: Mapping[str, str],
+    order: LongArray,
+    head: Mapping[str, Any],
+    reward: FloatArray,
+    logp: FloatArray,
+) -> dict[str, AnyArray]:
+    """Return the fields of a log that tell of whole slates."""
+    ended = _ended(frame, named, order, head["size"], head["episode"])
+    return {
+        "episode": head["episode"],
+        "user": head["user"],
+        "step": head["step"],
+        "reward": reward.sum(1),
+        "terminated": ended,
+        "truncated": _last(head["episode"]) & ~ended,
+        "logp_position": logp if head["size"] == 1 else np.full(logp.shape, np.nan),
+        "logp_slate": logp.sum(1),
+    }
+
+
+def _policies(
+    frame: pd.DataFrame, named: Mapping[str, str], order: LongArray, size: int
+) -> tuple[LongArray, tuple[str, ...]]:
+    """Return the policy of each slate, as a number and by name."""
+    if "policy_id" not in named:
+        return np.zeros(len(order) // size, np.int64), ("unknown",)
+    codes, names = _coded(frame[named["policy_id"]], "policy_id")
+    return codes[order][::size], names
 
 
 def _named(frame: pd.DataFrame, columns: Mapping[str, str], more: Sequence[str]) -> dict[str, str]:

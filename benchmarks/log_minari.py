@@ -18,8 +18,10 @@ from slategym.benchmarks.log_schema import RESPONSE, AnyArray, Log, LogInfo
 from slategym.errors import DataError, SlateGymError, UsageError
 
 METADATA = "slategym_log"
-_STEPS = ("episode", "user", "step", "items", "positions", "logp_slot", "logp_position", "policy")
-_STEPS = (*_STEPS, "logp_slate", "reward_slot", "candidates")
+_STEPS = (
+    "episode", "user", "step", "items", "positions", "logp_slot", "logp_position", "policy",
+    "logp_slate", "reward_slot", "candidates",
+)  # fmt: skip
 
 
 def to_minari(log: Log, dataset_id: str) -> Any:  # noqa: ANN401 - a minari.MinariDataset
@@ -140,12 +142,8 @@ def _after_reset(array: AnyArray) -> AnyArray:
 
 def _box(array: AnyArray) -> spaces.Box:
     """Return the space of the rows of an array."""
-    kind = array.dtype
-    if np.issubdtype(kind, np.integer):
-        low, high = int(array.min()), int(array.max())
-    else:
-        low, high = float(np.floor(array.min())), float(np.ceil(array.max()))
-    return spaces.Box(low, high, array.shape[1:], kind.type)
+    low, high = float(np.floor(array.min())), float(np.ceil(array.max()))
+    return spaces.Box(low, high, array.shape[1:], array.dtype.type)
 
 
 def _as_log(info: LogInfo, arrays: dict[str, AnyArray]) -> Log:

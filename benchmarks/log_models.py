@@ -186,16 +186,10 @@ def linear_fqe(
         seed: of the resampling.
     """
     later = np.concatenate([expected[1:], np.zeros((1, expected.shape[1]))])
-    ends = np.append(log.first[1:], [True])
-    later[ends] = 0.0
+    later[np.append(log.first[1:], [True])] = 0.0
     _, user = np.unique(log.user, return_inverse=True)
     total, width = int(user.max()) + 1, shown.shape[1]
-    matrix, target = np.zeros((total, width * width)), np.zeros((total, width))
-    change = shown - gamma * later
-    order = np.argsort(user, kind="stable")
-    for rows in np.split(order, np.flatnonzero(np.diff(user[order])) + 1):
-        matrix[user[rows[0]]] = (shown[rows].T @ change[rows]).reshape(-1)
-        target[user[rows[0]]] = shown[rows].T @ log.reward[rows]
+    matrix, target = _by_user(user, shown, shown - gamma * later, log.reward)
     begun, sums = np.zeros(total), np.zeros((total, width))
     np.add.at(begun, user[log.first], 1.0)
     np.add.at(sums, user[log.first], expected[log.first])
@@ -210,3 +204,16 @@ def linear_fqe(
     resampled = np.array([solve(one.astype(np.float64))[0] for one in drawn])
     value, weights = solve(np.ones(total))
     return FittedReturn(value, resampled, shown @ weights, expected @ weights)
+
+
+def _by_user(
+    user: LongArray, shown: FloatArray, change: FloatArray, reward: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return each user's ``sum phi change'`` ``(U, Q * Q)`` and ``sum phi r`` ``(U, Q)``."""
+    total, width = int(user.max()) + 1, shown.shape[1]
+    matrix, target = np.zeros((total, width * width)), np.zeros((total, width))
+    order = np.argsort(user, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(user[order])) + 1):
+        matrix[user[rows[0]]] = (shown[rows].T @ change[rows]).reshape(-1)
+        target[user[rows[0]]] = shown[rows].T @ reward[rows]
+    return matrix, target

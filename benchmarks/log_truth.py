@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from slategym.agents.policy import for_variant, with_privileged
+from slategym.agents.policy import for_variant
 from slategym.agents.stochastic import StochasticPolicy
 from slategym.benchmarks.log_schema import FloatArray, LongArray
 from slategym.envs.protocol import AnyVariant
@@ -62,7 +62,7 @@ def step_truth(
 
     Args:
         behaviour: brings the situations about.
-        policies: P policies to judge; none may be privileged.
+        policies: P policies to judge; none, like the behaviour, may be privileged.
         variant: the task.
         world: the world.
         users: B.
@@ -70,33 +70,38 @@ def step_truth(
         split: which users of the world.
     """
     task = variant.override(observation="ids")
-    wanted = [for_variant(policy, task) for policy in (behaviour, *policies)]
-    blocks = [range(start, min(start + BLOCK, users)) for start in range(0, users, BLOCK)]
+    wanted: list[Any] = [for_variant(policy, task) for policy in (behaviour, *policies)]
     reward, impressions = np.zeros((len(policies), users)), np.zeros(users)
-    for block in blocks:
-        env = SlateVectorEnv(len(block), variant=task, world=world, users=split)
-        streams = np.arange(block.start, block.stop)
-        observation, info = env.reset(seed=seed, options={"streams": streams})
-        alive, step = np.ones(len(block), dtype=np.bool_), 0
-        while alive.any():
-            seen = with_privileged(behaviour, observation, info)
-            rngs = [
-                np.random.default_rng((_TRUTH_STREAM, seed, block.start, step, n))
-                for n in range(len(wanted))
-            ]
-            slates = [np.asarray(p.act(seen, r)) for p, r in zip(wanted, rngs, strict=True)]
-            state = env.get_state()
-            for n, slate in enumerate(slates[1:]):
-                earned = env.step(slate.reshape(env.action_space.shape))[1]
-                reward[n, streams] += np.where(alive, earned, 0.0)
-                env.set_state(state)
-            action = slates[0].reshape(env.action_space.shape)
-            observation, _, terminated, truncated, info = env.step(action)
-            impressions[streams] += alive
-            alive &= ~(terminated | truncated)
-            step += 1
+    for start in range(0, users, BLOCK):
+        streams = np.arange(start, min(start + BLOCK, users))
+        env = SlateVectorEnv(len(streams), variant=task, world=world, users=split)
+        reward[:, streams], impressions[streams] = _one_slate(wanted, env, streams, seed)
         env.close()
     return StepTruth(reward, impressions)
+
+
+def _one_slate(
+    policies: Sequence[Any], env: SlateVectorEnv, streams: LongArray, seed: int
+) -> tuple[FloatArray, FloatArray]:
+    """Return sums of rewards ``(P, B)`` and impressions ``(B,)``; the first policy serves."""
+    observation, _ = env.reset(seed=seed, options={"streams": streams})
+    reward, impressions = np.zeros((len(policies) - 1, len(streams))), np.zeros(len(streams))
+    alive, step = np.ones(len(streams), dtype=np.bool_), 0
+    while alive.any():
+        actions = []
+        for n, policy in enumerate(policies):
+            rng = np.random.default_rng((_TRUTH_STREAM, seed, int(streams[0]), step, n))
+            slates = np.asarray(policy.act(observation, rng))
+            actions.append(slates.reshape(env.action_space.shape))
+        state = env.get_state()
+        for n, action in enumerate(actions[1:]):
+            reward[n] += np.where(alive, env.step(action)[1], 0.0)
+            env.set_state(state)
+        observation, _, terminated, truncated, _ = env.step(actions[0])
+        impressions += alive
+        alive &= ~(terminated | truncated)
+        step += 1
+    return reward, impressions
 
 
 def true_returns(

@@ -55,8 +55,9 @@ POLICIES: tuple[tuple[str, dict[str, float]], ...] = (
     ("cf-rested", {"epsilon": 0.2}),
 )
 """And an eighth: an agent trained offline on another log of the behaviour policy."""
-ESTIMATORS = ("dm", "snipw", "dr", "dros", "sniips", "snrips", "cascade_dr")
-ESTIMATORS = (*ESTIMATORS, "fqe", "snpdis", "seq_dr")
+ESTIMATORS = (
+    "dm", "snipw", "dr", "dros", "sniips", "snrips", "cascade_dr", "fqe", "snpdis", "seq_dr",
+)  # fmt: skip
 _RESAMPLES = 400
 
 

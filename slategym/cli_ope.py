@@ -11,6 +11,7 @@ from slategym.console import print_json, progress_on_stderr
 from slategym.progress import stage
 
 if TYPE_CHECKING:
+    from slategym.agents.stochastic import StochasticPolicy
     from slategym.benchmarks.log_judging import Judgement
     from slategym.benchmarks.log_schema import Log
     from slategym.envs.world import World
@@ -58,25 +59,15 @@ def ope(
     Example: slategym ope --log logs/a.parquet --world worlds/mine --policy cf-mmr --epsilon 0.2
     """
     import_user_code(imports)
-    from slategym.agents.stochastic import with_propensities
     from slategym.benchmarks.log_judging import USUAL, check_estimators, judge
     from slategym.benchmarks.log_reader import read_log
-    from slategym.benchmarks.log_training import logged_variant
     from slategym.benchmarks.log_views import LogFeatures
 
     names = USUAL if estimators is None else _names(estimators)
     check_estimators(names)
     read = read_log(log)
     opened = _world_of(read, world)
-    variant = logged_variant(read, opened)
-    softened = temperature is not None or epsilon is not None
-    judged = []
-    for name in policy:
-        made = policy_by_name(name, variant, opened)
-        # A policy to be judged may be sure of itself; random has its own probabilities.
-        sure = None if softened or name == "random" else 0.0
-        wrap = epsilon if softened else sure
-        judged.append(with_propensities(made, temperature=temperature, epsilon=wrap))
+    judged = _judged(policy, read, opened, temperature, epsilon)
     if estimate_propensities:
         read = _estimated(read, opened)
     with progress_on_stderr() as progress, stage(progress, STAGE, len(judged)):
@@ -89,6 +80,27 @@ def ope(
         return
     for one in found:
         print_judgement(one, read)
+
+
+def _judged(
+    names: list[str],
+    log: "Log",
+    world: "World | None",
+    temperature: float | None,
+    epsilon: float | None,
+) -> "list[StochasticPolicy]":
+    """Return the policies to judge; one that nothing softens is sure of its slate."""
+    from slategym.agents.stochastic import with_propensities
+    from slategym.benchmarks.log_training import logged_variant
+
+    variant, made = logged_variant(log, world), []
+    softened = temperature is not None or epsilon is not None
+    for name in names:
+        sure = None if softened or name == "random" else 0.0
+        policy = policy_by_name(name, variant, world)
+        wrap = epsilon if softened else sure
+        made.append(with_propensities(policy, temperature=temperature, epsilon=wrap))
+    return made
 
 
 def _names(text: str) -> tuple[str, ...]:
