@@ -16,7 +16,7 @@ BoolArray = npt.NDArray[np.bool_]
 # Share of an item's squared length that must stick out of the span of the items before it; below
 # this the determinant is 0 up to rounding.
 SPANNED = 1e-10
-# Weight of the target in the smoothed distribution of a list (Steck 2018, section 3).
+# Weight of the target in the smoothed distribution of a list (Steck 2018).
 CALIBRATION_SMOOTHING = 0.01
 
 
@@ -43,7 +43,7 @@ def unit_rows(vectors: npt.ArrayLike) -> FloatArray:
 def mmr(
     scores: npt.ArrayLike, directions: npt.ArrayLike, slots: int, *, trade_off: float = 0.5
 ) -> PositionArray:
-    """Return lists (B, K) by maximal marginal relevance (Carbonell and Goldstein 1998, section 2).
+    """Return lists (B, K) by maximal marginal relevance (Carbonell and Goldstein 1998).
 
     Each slot takes the candidate with the highest
     ``trade_off * s - (1 - trade_off) * max cosine to the slots before it``, where s is the score
@@ -86,7 +86,7 @@ def greedy_dpp(
 
     The kernel is ``L = diag(q) S diag(q)`` with S the cosines and
     ``q = exp(theta / (2 (1 - theta)) * s)``, s the score scaled to [0, 1] over the row (Chen,
-    Zhang and Zhou 2018, section 4.3 and equation 17; Wilhelm et al. 2018). Each slot takes the
+    Zhang and Zhou 2018; Wilhelm et al. 2018). Each slot takes the
     candidate that multiplies ``det L`` of the list the most, by the incremental Cholesky
     factors of Chen et al. 2018, algorithm 1: O(K^2 C) a row. Logarithms are compared, so theta
     near 1 does not overflow.
@@ -141,7 +141,7 @@ def calibrated(
     trade_off: float = 0.5,
     smoothing: float = CALIBRATION_SMOOTHING,
 ) -> PositionArray:
-    """Return lists (B, K) whose topics follow those the user likes (Steck 2018, equation 6).
+    """Return lists (B, K) whose topics follow those the user likes (Steck 2018).
 
     Each slot takes the candidate that maximises
     ``(1 - trade_off) * sum of s - trade_off * KL(p || (1 - a) q + a p)`` of the list so far, s the

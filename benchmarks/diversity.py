@@ -22,7 +22,7 @@ _Kind = TypeVar("_Kind", bound=np.generic)
 
 # Added to the diagonal of a list's kernel, so that its volume is a number (never -inf).
 JITTER = 1e-6
-# Weight of the user's own distribution in the list's (Steck 2018, section 3).
+# Weight of the user's own distribution in the list's (Steck 2018).
 SMOOTHING = 0.01
 
 
@@ -93,7 +93,7 @@ def inter_user_diversity(lists: IntArray) -> float:
     """Return 1 - the mean overlap of two users' lists divided by K, in [0, 1]; NaN for one user.
 
     Mean over unordered pairs of users (Zhou et al. 2010, "Solving the apparent
-    diversity-accuracy dilemma", equation 1); lists must not repeat an item.
+    diversity-accuracy dilemma"); lists must not repeat an item.
     """
     users, slots = lists.shape
     if users < 2:
@@ -184,7 +184,7 @@ def calibration_kl(
     """Return how far lists are from users' tastes (B,), in nats, at least 0: Steck's divergence.
 
     ``KL(p || (1 - a) q + a p)``, p the topics of the user's history and q those of the list
-    (Steck 2018, "Calibrated recommendations", equations 4 and 5). 0 is perfectly calibrated;
+    (Steck 2018, "Calibrated recommendations"). 0 is perfectly calibrated;
     NaN where p or q is not known (zeros).
 
     Args:
@@ -216,8 +216,8 @@ def vendi(lists: IntArray, vectors: npt.NDArray[np.floating], order: float = 1.0
     """Return the effective number of different items of each list (B,), in [1, K].
 
     ``exp`` of the Renyi entropy of order q of the eigenvalues of ``S / k``, S the cosines of the
-    k items (Friedman and Dieng 2023, "The Vendi score", definition 3.1; order q: Pasarkar and
-    Dieng 2024, equation 3). Items with zero vectors are left out; NaN for an empty list.
+    k items (Friedman and Dieng 2023, "The Vendi score"; order q: Pasarkar and
+    Dieng 2024). Items with zero vectors are left out; NaN for an empty list.
 
     Args:
         lists: (B, K).
@@ -251,7 +251,7 @@ def log_volume(
     """Return ``log det(S + jitter I)`` of the cosines S of each list (B,), in nats.
 
     The log-probability of a determinantal point process up to a constant (Kulesza and Taskar
-    2012, equation 2): about 0 if all items are at right angles, very negative if some are alike.
+    2012): about 0 if all items are at right angles, very negative if some are alike.
     Without jitter it is -inf once a list is longer than the vectors. Items with zero vectors
     are left out; NaN for an empty list.
 

@@ -16,7 +16,7 @@ BoolArray = npt.NDArray[np.bool_]
 def attention(slots: int) -> FloatArray:
     """Return the attention each slot gets (K,): ``1 / log2(rank + 1)``, 1 at the top.
 
-    The position bias of Singh and Joachims 2018, "Fairness of exposure in rankings", section 3.1;
+    The position bias of Singh and Joachims 2018, "Fairness of exposure in rankings";
     where clicks say something else, pass what they say.
     """
     return 1.0 / np.log2(np.arange(2, slots + 2))
@@ -69,7 +69,7 @@ def exposure_gap(shares: npt.ArrayLike, deserved: npt.ArrayLike) -> float:
 def exposure_ratio(shares: npt.ArrayLike, deserved: npt.ArrayLike) -> float:
     """Return the exposure per deserved unit of the worst group over that of the best, in [0, 1].
 
-    1 is fair (disparate treatment of Singh and Joachims 2018, section 4.2, as a ratio); groups that
+    1 is fair (disparate treatment of Singh and Joachims 2018 as a ratio); groups that
     deserve nothing are left out. NaN with fewer than two groups.
     """
     given, due = np.asarray(shares, np.float64), np.asarray(deserved, np.float64)

@@ -167,7 +167,10 @@ def ipw(log: BanditLog) -> Estimate:
 
 
 def snipw(log: BanditLog) -> Estimate:
-    """Return self-normalised IPW, ``sum(w r) / sum(w)`` (Swaminathan and Joachims 2015, eq. 8)."""
+    """Return self-normalised IPW, ``sum(w r) / sum(w)``.
+
+    (Swaminathan and Joachims 2015, "The self-normalized estimator for counterfactual learning".)
+    """
     return ratio_estimate("snipw", log.weights * log.rewards, log.weights, log.weights)
 
 
@@ -188,12 +191,18 @@ def clip(weights: FloatArray, ceiling: float) -> FloatArray:
 
 
 def switch(weights: FloatArray, ceiling: float) -> FloatArray:
-    """Return w where it is at most the ceiling, else 0 (Wang, Agarwal and Dudik 2017, eq. 7)."""
+    """Return w where it is at most the ceiling, else 0.
+
+    (Wang, Agarwal and Dudik 2017, "Optimal and adaptive off-policy evaluation in contextual
+    bandits".)
+    """
     return np.where(weights <= ceiling, weights, 0.0)
 
 
 def shrink(weights: FloatArray, strength: float) -> FloatArray:
-    """Return ``l w / (w^2 + l)`` (Su et al. 2020, "DR with optimistic shrinkage", eq. 9).
+    """Return ``l w / (w^2 + l)`` (Su, Dimakopoulou, Krishnamurthy and Dudik 2020).
+
+    Optimistic shrinkage of "Doubly robust off-policy evaluation with shrinkage".
 
     A strength of 0 gives weights of 0, an infinite one the weights themselves.
     """
@@ -204,7 +213,10 @@ def shrink(weights: FloatArray, strength: float) -> FloatArray:
 
 
 def subgaussian(weights: FloatArray, strength: float) -> FloatArray:
-    """Return ``w / (1 - l + l w)``, l in [0, 1] (Metelli, Russo and Restelli 2021, eq. 10)."""
+    """Return ``w / (1 - l + l w)``, l in [0, 1].
+
+    (Metelli, Russo and Restelli 2021, "Subgaussian and differentiable importance sampling".)
+    """
     below = 1.0 - strength + strength * weights
     return np.divide(weights, below, out=np.zeros_like(weights), where=below > 0)
 

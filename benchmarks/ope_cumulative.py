@@ -17,7 +17,7 @@ def cdf(log: SequenceLog) -> tuple[FloatArray, FloatArray]:
     """Return the self-normalised CDF of returns: ascending returns (N,), probabilities (N,).
 
     ``F(x) = sum(w_T 1[return <= x]) / sum(w_T)`` (Huang, Leqi, Lipton and Azizzadenesheli 2021,
-    "Off-policy risk assessment in contextual bandits", equation 4, normalised). Probabilities
+    "Off-policy risk assessment in contextual bandits", normalised). Probabilities
     are NaN where every weight is 0.
     """
     returns = log.returns
@@ -62,7 +62,7 @@ def cvar(log: SequenceLog, share: float) -> Estimate:
     """Return the mean of the worst ``share`` of returns (conditional value at risk).
 
     ``q - sum(w max(q - return, 0)) / (share sum(w))`` with q the quantile (Rockafellar and
-    Uryasev 2000, equation 5). At its maximiser q does not move the value to first order, so
+    Uryasev 2000). At its maximiser q does not move the value to first order, so
     holding it leaves the interval right.
 
     Args:

@@ -22,7 +22,7 @@ class Estimate:
 
     Plain importance sampling and doubly robust estimators have ``base`` alone; self-normalised
     ones divide by a mean weight, which is random too: an interval must resample or linearise
-    both (Owen 2013, "Monte Carlo theory, methods and examples", equation 9.7).
+    both (Owen 2013, "Monte Carlo theory, methods and examples", chapter 9).
 
     Attributes:
         name: what it is called in tables.
@@ -71,7 +71,7 @@ class Estimate:
         """Linearised terms (N,): their mean is the estimate, their spread its standard error.
 
         ``base + sum_j [ratio_j + (numerator_j - ratio_j denominator_j) / mean(denominator_j)]``,
-        the delta method for ratios (Owen 2013, equation 9.8); plain terms where J is 0.
+        the delta method for ratios (Owen 2013, chapter 9); plain terms where J is 0.
         """
         residual = self.numerators - self.ratios * self.denominators
         linear = _fractions(residual, self.denominators.mean(axis=0)) + self.ratios
@@ -186,7 +186,7 @@ def no_weights(units: int) -> FloatArray:
 
 
 def effective_sample_size(weights: npt.ArrayLike) -> float:
-    """Return ``(sum w)^2 / sum w^2``, in [0, N] (Kish 1965; Owen 2013, equation 9.13).
+    """Return ``(sum w)^2 / sum w^2``, in [0, N] (Kish 1965; Owen 2013, chapter 9).
 
     For weights (N, W), the smallest over the columns; NaN where there are no weights.
     """

@@ -184,7 +184,7 @@ def bootstrap_t_interval(
     replicates: int = REPLICATES,
     seed: int = 0,
 ) -> Interval:
-    """Return the studentised interval over resampled users (Efron and Tibshirani 1993, eq. 12.22).
+    """Return the studentised interval over resampled users (Efron and Tibshirani 1993, ch. 12).
 
     Each resample's deviation is divided by its own standard error, so that the interval leans to
     where skewed weights have yet to be seen; it covers better than percentiles where few users

@@ -41,7 +41,7 @@ def embedding_weights(
     """Return the marginal weight of each logged embedding (N,).
 
     ``w(x, e) = sum_a pi_e(a|x) p(e|a) / sum_a pi_b(a|x) p(e|a)`` (Saito and Joachims 2022,
-    "Off-policy evaluation for large action spaces via embeddings", equation 5).
+    "Off-policy evaluation for large action spaces via embeddings").
 
     Args:
         evaluation: probabilities of the judged policy (N, A).
@@ -77,7 +77,7 @@ def cluster_weights(
 
 
 def mips(rewards: npt.ArrayLike, weights: FloatArray) -> Estimate:
-    """Return marginalised IPS, ``mean(w(x, e) r)`` (Saito and Joachims 2022, equation 6).
+    """Return marginalised IPS, ``mean(w(x, e) r)`` (Saito and Joachims 2022).
 
     Unbiased if the action moves the reward through its embedding only.
 
@@ -142,7 +142,7 @@ def action_clusters(vectors: npt.NDArray[np.floating], clusters: int, seed: int 
     """
     rows = np.asarray(vectors, np.float32)
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit = rows / np.where(length > 0, length, 1.0)
+    unit = (rows / np.where(length > 0, length, 1.0)).astype(np.float32)
     return np.asarray(k_means(unit, min(clusters, len(unit)), seed))
 
 
@@ -150,8 +150,8 @@ def offcem(log: EmbeddedLog, *, penalty: float = PENALTY, seed: int = 0) -> Esti
     """Return OffCEM, ``mean(w(x, c) (r - f(x, a)) + sum_a pi_e(a|x) f(x, a))``.
 
     Weights correct for clusters, a model for what differs inside a cluster (Saito, Ren and
-    Joachims 2023, "Off-policy evaluation for large action spaces via conjunct effect modeling",
-    equation 5). Unbiased if f gets the differences inside clusters right, however wrong it is
+    Joachims 2023, "Off-policy evaluation for large action spaces via conjunct effect
+    modeling"). Unbiased if f gets the differences inside clusters right, however wrong it is
     about the clusters themselves. f comes from `conjunct_model`, fitted on the folds a round is
     not in.
 
@@ -183,9 +183,9 @@ def conjunct_model(
     1. Pairwise: ``h(x, a)``, linear in the action's vector and its products with the context, is
        fitted to differences of rewards of pairs of rounds in one cluster, differences of
        contexts taken out. With squared loss, all pairs of a cluster together are the same as
-       its rounds less their means (Saito et al. 2023, equation 7).
+       its rounds less their means (Saito et al. 2023).
     2. Baseline: ``g(x, c)``, linear in the context with an own level for each cluster, is fitted
-       to ``r - h`` (equation 8). The prediction is ``g + h``.
+       to ``r - h``. The prediction is ``g + h``.
 
     Args:
         log: the rounds.

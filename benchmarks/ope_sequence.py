@@ -66,7 +66,7 @@ class SequenceLog:
     @cached_property
     def weights(self) -> FloatArray:
         """Product of the ratios up to and with each step (N, T)."""
-        return np.cumprod(self.ratios, axis=1)
+        return np.asarray(np.cumprod(self.ratios, axis=1), np.float64)
 
     @cached_property
     def discounts(self) -> FloatArray:
@@ -142,14 +142,15 @@ def tis(log: SequenceLog) -> Estimate:
 
 
 def pdis(log: SequenceLog) -> Estimate:
-    """Return per-decision IS, ``mean(sum_t g^t w_t r_t)`` (Precup et al. 2000, equation 4)."""
+    """Return per-decision IS, ``mean(sum_t g^t w_t r_t)`` (Precup et al. 2000)."""
     return mean_estimate("pdis", (log.weights * log.rewards) @ log.discounts, log.weights)
 
 
 def doubly_robust(log: SequenceLog) -> Estimate:
     """Return DR, ``mean(sum_t g^t [w_t (r_t - q_t) + w_t-1 v_t])``, w_-1 = 1.
 
-    (Jiang and Li 2016, equation 10, unrolled; Thomas and Brunskill 2016, equation 9.)
+    (Jiang and Li 2016, "Doubly robust off-policy value evaluation", unrolled as in Thomas and
+    Brunskill 2016.)
     """
     terms = log.weights * (log.rewards - log.taken) + _before(log) * log.value
     return mean_estimate("dr", terms @ log.discounts, log.weights)
@@ -171,7 +172,7 @@ def snpdis(log: SequenceLog) -> Estimate:
 
 
 def sndr(log: SequenceLog) -> Estimate:
-    """Return DR, each weight divided by its mean (Thomas and Brunskill 2016, section 5)."""
+    """Return DR, each weight divided by its mean (Thomas and Brunskill 2016)."""
     left = log.weights * (log.rewards - log.taken) * log.discounts
     ahead = _before(log) * log.value * log.discounts
     return ratio_estimate(
@@ -186,8 +187,8 @@ def marginal_is(log: SequenceLog, state_weights: npt.ArrayLike) -> Estimate:
     """Return marginal IS, ``mean(sum_t g^t (d_t^e / d_t^b)(s_t) rho_t r_t)``.
 
     The weight of a step is the ratio of how often both policies are in its state at its time,
-    times the ratio of its action alone (Liu et al. 2018, "Breaking the curse of horizon",
-    equation 5; Xie, Ma and Wang 2019, equation 3): it does not grow with the horizon.
+    times the ratio of its action alone (Liu et al. 2018, "Breaking the curse of horizon";
+    Xie, Ma and Wang 2019): it does not grow with the horizon.
 
     Args:
         log: the trajectories.

@@ -117,7 +117,7 @@ def iips(log: SlateLog) -> Estimate:
     """Return independent IPS, ``mean(sum_k w_k r_k)``, w_k the weight of the slot alone.
 
     Unbiased if a slot's reward depends on nothing but its own item (Li et al. 2018, "Offline
-    evaluation of ranking policies with click models", section 4.2).
+    evaluation of ranking policies with click models").
     """
     return mean_estimate("iips", (log.slot * log.rewards).sum(axis=1), log.slot, caveat=_ALONE)
 
@@ -126,8 +126,7 @@ def rips(log: SlateLog) -> Estimate:
     """Return reward-interaction IPS, ``mean(sum_k w_1:k r_k)``.
 
     Unbiased if a slot's reward depends on the items from the top to it (McInerney et al. 2020,
-    "Counterfactual evaluation of slate recommendations with sequential reward interactions",
-    equation 8).
+    "Counterfactual evaluation of slate recommendations with sequential reward interactions").
     """
     terms = (log.cascade * log.rewards).sum(axis=1)
     return mean_estimate("rips", terms, log.cascade, caveat=_CASCADE)
@@ -144,14 +143,14 @@ def sniips(log: SlateLog) -> Estimate:
 
 
 def snrips(log: SlateLog) -> Estimate:
-    """Return RIPS, each slot divided by its own mean weight (McInerney et al. 2020, eq. 9)."""
+    """Return RIPS, each slot divided by its own mean weight (McInerney et al. 2020)."""
     return ratio_estimate(
         "snrips", log.cascade * log.rewards, log.cascade, log.cascade, caveat=_CASCADE
     )
 
 
 def cascade_dr(log: SlateLog) -> Estimate:
-    """Return Cascade-DR (Kiyohara et al. 2022, "Doubly robust OPE for ranking policies", eq. 9).
+    """Return Cascade-DR (Kiyohara et al. 2022, "Doubly robust OPE for ranking policies").
 
     ``mean(sum_k w_1:k (r_k - q_k) + w_1:k-1 sum_a pi_e(a | items before) q_k(a))``, w_1:0 = 1.
     It is unbiased for any q; the nearer q_k is to what slot k and those below it bring, the less

@@ -115,7 +115,7 @@ def estimated_state_weights(log: TabularLog, ratios: FloatArray, n_states: int) 
     The judged policy's occupancy is carried forward through logged steps, each weighted by its
     state's weight and its action's ratio: ``d_t+1^e(s') = mean(w_t(s_t) rho_t 1[s_t+1 = s'])``
     (Xie, Ma and Wang 2019, "Towards optimal off-policy evaluation with marginalized importance
-    sampling", equation 5).
+    sampling").
 
     Args:
         log: the trajectories.

@@ -20,7 +20,7 @@ def tail_index(weights: npt.ArrayLike) -> float:
     Above 0.5 the variance of the weights is not finite, above 1 not even their mean: what was
     drawn so far does not show how large weights can be, and intervals are too short however
     large the effective sample looks (Vehtari, Simpson, Gelman, Yao and Gabry 2024, "Pareto
-    smoothed importance sampling", section 3). The M = min(N / 5, 3 sqrt(N)) largest are
+    smoothed importance sampling"). The M = min(N / 5, 3 sqrt(N)) largest are
     fitted, less the next largest; there must be ten, and not the same few numbers again and
     again. Of several weights of a unit (N, W), those with the smallest effective sample count.
     """
@@ -49,8 +49,8 @@ def _index(weights: FloatArray) -> float:
 def _pareto_shape(excess: FloatArray) -> float:
     """Return the shape of a generalised Pareto distribution fitted to ascending excesses (M,).
 
-    The quasi-Bayesian fit of Zhang and Stephens 2009, section 3, with the weak prior of Vehtari et
-    al. 2024, appendix C (ten made-up points at 0.5).
+    The quasi-Bayesian fit of Zhang and Stephens 2009 with the weak prior of Vehtari et
+    al. 2024 (ten made-up points at 0.5).
     """
     size = len(excess)
     count = 30 + int(np.sqrt(size))

@@ -77,7 +77,7 @@ def error_bound(
     """Return the estimate with the smallest bound on its mean squared error.
 
     ``variance / N + B^2`` with the high-probability bound on the bias of Su, Dimakopoulou,
-    Krishnamurthy and Dudik 2020 (section 5, "Doubly robust off-policy evaluation with
+    Krishnamurthy and Dudik 2020 ("Doubly robust off-policy evaluation with
     shrinkage"): ``B = |mean((w - w')(r - q))| + sqrt(2 mean(w^2) log(2 / delta) / N) +
     2 max(w) log(2 / delta) / (3 N)``, q = 0 without a model. The first of equals wins.
     ``Tuned.scores`` are the bounds.
