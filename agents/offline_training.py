@@ -90,13 +90,22 @@ def train_offline(
     return OfflineResult(folder, best, tuple(curve))
 
 
-def task_of(variant: str, config: OfflineConfig, **sizes: int) -> TrainConfig:
+def task_of(
+    variant: str,
+    config: OfflineConfig,
+    *,
+    slate_size: int | None = None,
+    num_candidates: int | None = None,
+    horizon: int | None = None,
+) -> TrainConfig:
     """Return the options by which a RUN folder says what its agent serves.
 
     Args:
         variant: a registered id.
         config: gives the sizes of the network.
-        **sizes: ``slate_size``, ``num_candidates`` and ``horizon`` of the log.
+        slate_size: K of the log; None, here and below: the variant's own.
+        num_candidates: C of the log.
+        horizon: most steps of an episode.
     """
     return TrainConfig(
         variant=variant,
@@ -109,7 +118,9 @@ def task_of(variant: str, config: OfflineConfig, **sizes: int) -> TrainConfig:
         batch_size=config.batch_size,
         width=config.width,
         embedding=config.embedding,
-        **sizes,
+        slate_size=slate_size,
+        num_candidates=num_candidates,
+        horizon=horizon,
     )
 
 

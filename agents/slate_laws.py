@@ -146,9 +146,9 @@ class MixtureLaw:
     def sample(self, rng: np.random.Generator) -> Slate:
         """Return slates ``(B, K)``; as many draws whatever epsilon is."""
         batch, size = self.best.shape
-        explore = rng.random(batch) < self.epsilon
+        explore = rng.random((batch, 1)) < self.epsilon
         other = np.argsort(rng.random((batch, self.count)), axis=1, kind="stable")[:, :size]
-        return np.where(explore[:, None], other, self.best)
+        return np.where(explore, other, self.best)
 
     def log_slots(self, slates: Slate) -> FloatArray:
         """Return conditional log-probabilities ``(B, K)``."""

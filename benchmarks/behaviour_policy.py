@@ -71,17 +71,18 @@ def estimate_propensities(
         UsageError: features of another shape.
         DataError: fewer users than folds.
     """
-    table = candidate_features(log, features)
+    table = standard_features(log, features)
     fit = fit_behaviour(log, table, seed=seed, folds=folds, shares=features is None)
     told = {"method": "plackett-luce, linear, cross-fitted over users", **fit.to_json()}
     told |= {"features": int(table.shape[2]), "folds": folds, "seed": seed}
     info = replace(log.info, propensities="estimated", behavior=told)
     # -inf scores stand for absent candidates; a law wants numbers.
     law = PlackettLuceLaw(np.maximum(fit.scores, -1e9), log.info.slate_size)
-    return replace(log, info=info, **propensities(law, log.positions, log.candidates.shape[1]))
+    told_of: dict[str, Any] = dict(propensities(law, log.positions, log.candidates.shape[1]))
+    return replace(log, info=info, **told_of)
 
 
-def candidate_features(log: Log, features: AnyArray | None) -> FloatArray:
+def standard_features(log: Log, features: AnyArray | None) -> FloatArray:
     """Return standardised features of every candidate ``(N, C, P)``; 0 where there is none.
 
     Raises:

@@ -196,7 +196,7 @@ def linear_fqe(
 
     def solve(weights: FloatArray) -> tuple[float, FloatArray]:
         gram = (weights @ matrix).reshape(width, width) + RIDGE * np.eye(width)
-        found = np.linalg.solve(gram, weights @ target)
+        found: FloatArray = np.asarray(np.linalg.solve(gram, weights @ target), np.float64)
         return float(weights @ (sums @ found) / (weights @ begun)), found
 
     rng = np.random.default_rng(seed)

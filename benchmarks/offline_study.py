@@ -196,7 +196,7 @@ def _measured(
     if all(row is not None for row in best):
         chosen["best verdict"] = [row.name for row in best if row is not None]
     resampled = _resampled_truth(whole, episode=names[0] in EPISODE_NAMES)
-    found = []
+    found: list[dict[str, Any]] = []
     for name, each in chosen.items():
         values = [_row(r, n) for r, n in zip(rows, each, strict=True)]
         if any(row is None for row in values):  # weights left the range of floats
@@ -216,7 +216,7 @@ def _measured(
                 "spearman_low": float(low),
                 "spearman_high": float(high),
                 "pick": views[pick].policy,
-                "regret": float((truth.max() - truth[pick]) / np.ptp(truth)),
+                "regret": _regret(truth, pick),
                 "return_regret": _regret(whole.undiscounted.mean(1), pick),
             }
         )

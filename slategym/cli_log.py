@@ -1,7 +1,7 @@
 """`slategym log`: a policy's slates with their probabilities, as one Parquet file."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -121,5 +121,4 @@ def policy_by_name(name: str, variant: "AnyVariant", world: "World | None") -> "
     from slategym.agents.trained import load_agent
 
     run = Path(name)
-    agent: Any = load_agent(run, world, name=run.resolve().name, slate_size=variant.slate_size)
-    return agent  # type: ignore[no-any-return]
+    return load_agent(run, world, name=run.resolve().name, slate_size=variant.slate_size)

@@ -76,10 +76,10 @@ def ope(
             found.append(judge(known, one, estimators=names, gamma=gamma, seed=seed))
             progress.advance(STAGE)
     if as_json:
-        print_json({"log": read.info.to_json(), "policies": [one.to_json() for one in found]})
+        print_json({"log": read.info.to_json(), "policies": [each.to_json() for each in found]})
         return
-    for one in found:
-        print_judgement(one, read)
+    for judgement in found:
+        print_judgement(judgement, read)
 
 
 def _judged(
