@@ -23,7 +23,7 @@ class ProtoItem(SlateOffPolicy):
 
     What is stored as action is the proto-item. With neighbours ranked by value, it is for some
     rows the mean of the items shown: values are then also learned where items lie. Storing only
-    that (Dulac-Arnold et al. 2015, algorithm 2) lets the values of points that no item lies at grow
+    that (Dulac-Arnold et al. 2015) lets the values of points that no item lies at grow
     without bound, storing it never leaves the ranking to chance.
     """
 

@@ -1,7 +1,7 @@
 """Slates under a choice model: what they are worth, and which is worth most.
 
 A user takes item i of slate A with probability ``v_i / (v_0 + sum_A v)`` (conditional logit) and
-nothing with the rest, so that the slate is worth (Ie et al. 2019, "SlateQ", eq. 12 and 16)
+nothing with the rest, so that the slate is worth (Ie et al. 2019, "SlateQ")
 
     Q(s, A) = (v_0 Q_0 + sum_{i in A} v_i Q_i) / (v_0 + sum_{i in A} v_i).
 """
@@ -52,7 +52,7 @@ def best_slate(worth: Worth, size: int, optimiser: Optimiser) -> torch.Tensor:
         worth: what choosing is worth.
         size: K.
         optimiser: "exact": the slate of greatest value, which is also the optimum of the linear
-            program of Ie et al. (eq. 18 to 20); "greedy": one item after the other, each the one
+            program of Ie et al.; "greedy": one item after the other, each the one
             that adds most; "topk": the largest ``v_i Q_i``.
     """
     if optimiser == "greedy":
@@ -87,7 +87,7 @@ def slate_keys(worth: Worth, size: int, optimiser: Optimiser) -> torch.Tensor:
 
 
 def _greedy(worth: Worth, size: int) -> torch.Tensor:
-    """Return slates filled slot by slot (Ie et al. 2019, section 5.3)."""
+    """Return slates filled slot by slot (Ie et al. 2019)."""
     total, mass = worth.nothing * worth.idle, worth.nothing
     gain = worth.weight * worth.quality
     taken = torch.zeros_like(worth.weight, dtype=torch.bool)

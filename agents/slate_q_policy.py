@@ -36,7 +36,7 @@ class SlateQPolicy(SlatePolicy):
 
     On the trunk output h and the item embedding z_i, ``logit_i = score_i + c . h``,
     ``Q_i = g V + <Q_q h, z_i> / sqrt(E) + w_q . match_i`` and ``Q_0 = g V + n . h``: V is common to
-    what can be taken in a state, as in Wang et al. 2016 ("Dueling network architectures", eq. 7).
+    what can be taken in a state, as in Wang et al. 2016 ("Dueling network architectures").
     Q is in units of scaled rewards.
 
     Deployed, ``core(obs).scores`` ranks by what the slate optimiser ranks by, so that the K best
