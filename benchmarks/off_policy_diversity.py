@@ -39,7 +39,7 @@ class DiversityCase:
             return self._order(key[1], int(key[2]))
         if key[0] == "closed_form" and len(key) == 2:
             made = self._closed_forms.get(key[1])
-            return None if made is None else made()
+            return self._with_number(key[1]) if made is None else made()
         if key[0] == "libraries" and len(key) == 2:
             library, _, name = key[1].partition(".")
             tables = {
@@ -55,6 +55,25 @@ class DiversityCase:
             "n_cold_items": int((self.lists.popularity == 0).sum()),
         }
         return float(facts[key[0]]) if len(key) == 1 and key[0] in facts else None
+
+    def _with_number(self, name: str) -> float | None:
+        """Return a metric whose name ends in its smoothing or jitter."""
+        if found := re.fullmatch(r"calibration_kl_steck_a([\d.e-]+)_nats", name):
+            each = diversity.calibration_kl(*self._topics, float(found[1]))
+        elif found := re.fullmatch(r"dpp_logdet_cos_eps([\d.e-]+)", name):
+            lists = self.lists
+            each = diversity.log_volume(lists.items, lists.vectors, float(found[1]))
+        else:
+            return None
+        return float(np.nanmean(each))
+
+    @cached_property
+    def _topics(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Topic shares of the histories and of the lists, each (B, Z)."""
+        lists = self.lists
+        topics = lists.labels / np.maximum(lists.labels.sum(axis=1, keepdims=True), 1.0)
+        liked = diversity.history_shares(lists.train, topics)
+        return liked, diversity.topic_shares(lists.items, topics)
 
     def _order(self, name: str, user: int) -> list[int] | None:
         """Return a re-ranked list of one user: the first items by MMR or greedy DPP."""
@@ -75,10 +94,6 @@ class DiversityCase:
         """Metrics by their names in the JSON."""
         lists = self.lists
         items, counts, vectors = lists.items, lists.counts, lists.vectors
-        per_item = np.maximum(lists.labels.sum(axis=1, keepdims=True), 1.0)
-        topics = lists.labels / per_item
-        liked = diversity.history_shares(lists.train, topics)
-        shares = diversity.topic_shares(items, topics)
         bits = metrics.self_information(lists.popularity, total=len(items))
         mean: Callable[[npt.NDArray[np.float64]], float] = lambda one: float(np.nanmean(one))  # noqa: E731
         return {
@@ -96,13 +111,9 @@ class DiversityCase:
             "novelty_selfinfo_users_floor1_bits": lambda: mean(bits[items]),
             "arp": lambda: mean(lists.popularity[items]),
             "vendi_cosine_mean": lambda: mean(diversity.vendi(items, vectors)),
-            "calibration_kl_steck_a0.01_nats": lambda: mean(
-                diversity.calibration_kl(liked, shares, 0.01)
-            ),
-            "calibration_js_nats": lambda: mean(diversity.calibration_js(liked, shares)),
+            "calibration_js_nats": lambda: mean(diversity.calibration_js(*self._topics)),
             "subtopic_recall_genre": lambda: mean(diversity.subtopic_recall(items, lists.labels)),
             "inter_user_diversity_mean_1_minus_overlap_over_K": lambda: (
                 diversity.inter_user_diversity(items)
             ),
-            "dpp_logdet_cos_eps1e-6": lambda: mean(diversity.log_volume(items, vectors, 1e-6)),
         }
