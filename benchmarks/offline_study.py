@@ -39,6 +39,7 @@ from slategym.benchmarks.ope_intervals import Clusters
 from slategym.benchmarks.ope_verdict import Row
 from slategym.envs.protocol import AnyVariant
 from slategym.envs.registry import get_variant
+from slategym.envs.tiny import tiny_world
 from slategym.envs.world import World
 from slategym.envs.worlds import as_world
 from slategym.errors import SlateGymError
@@ -88,6 +89,11 @@ class _Truth:
     step: StepTruth
     discounted: FloatArray  # (P, U)
     undiscounted: FloatArray  # (P, U)
+
+
+def study_world() -> World:
+    """Return a synthetic world of 200 items and 1,000 users: enough users to resample."""
+    return tiny_world(items=200, users=1000)
 
 
 def run_study(settings: StudySettings, world: World) -> dict[str, Any]:
@@ -297,7 +303,7 @@ def _verdicts(
 def main() -> int:
     """Run the study from the command line and return the exit code."""
     parser = argparse.ArgumentParser(prog="offline_study", description=__doc__)
-    parser.add_argument("--world", default="tiny", help="a world folder; default: the tiny world")
+    parser.add_argument("--world", help="a world folder; default: a synthetic one")
     parser.add_argument("--variant", action="append", help="an id; repeatable; default: three")
     default = StudySettings()
     for name in ("log_users", "train_users", "step_users", "return_users", "seed"):
@@ -310,7 +316,8 @@ def main() -> int:
     if variants:
         given["variants"] = tuple(variants)
     try:
-        results = run_study(StudySettings(**given), as_world(world))
+        opened = study_world() if world is None else as_world(world)
+        results = run_study(StudySettings(**given), opened)
     except SlateGymError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
