@@ -87,12 +87,27 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 }
 """Id of the variant -> fields that differ from those of its family."""
 
+# The time budget is hidden, and what a click does to it shows at the end of the visit: one reward
+# and the value of the next state carry nothing of that, a hundred rewards do.
+_LONG = {"gamma": 1.0, "frames": 196_608, "final_rate": 0.1, "rating": 0.0}
+ALGORITHMS: Mapping[tuple[str, str], Mapping[str, Any]] = {
+    ("interest_evolution", "slate_q"): _LONG
+    | {"algo_options": {"return_steps": 100, "target": "sarsa", "exploration_final_eps": 0.02}},
+    ("interest_evolution", "slate_q_full"): _LONG
+    | {"algo_options": {"return_steps": 100, "exploration_final_eps": 0.02}},
+    ("interest_evolution", "proto_sac"): _LONG
+    | {"algo_options": {"return_steps": 100, "matched": False}},
+    ("interest_evolution", "proto_td3"): _LONG
+    | {"algo_options": {"return_steps": 100, "matched": False}},
+}
+"""Family and algorithm -> fields that differ from those that describe the task."""
+
 
 def preset(variant: str, algo: str = "ppo") -> dict[str, Any]:
     """Return the fields of `TrainConfig` that a variant's preset sets; none for worlds.
 
     Those of the algorithm's learning were tuned for ``ppo``; another algorithm gets what
-    describes the task only.
+    describes the task and, where there is one, its entry of `ALGORITHMS`.
 
     Args:
         variant: a registered id.
@@ -109,7 +124,7 @@ def preset(variant: str, algo: str = "ppo") -> dict[str, Any]:
         found = {
             name: found[name] for name in (*_CLASSIC, "rating", "env", "gamma") if name in found
         }
-    return found
+    return found | ALGORITHMS.get((task.family, algo), {})
 
 
 def preset_config(variant: str, **given: Any) -> TrainConfig:  # noqa: ANN401
@@ -117,7 +132,8 @@ def preset_config(variant: str, **given: Any) -> TrainConfig:  # noqa: ANN401
 
     Args:
         variant: a registered id.
-        **given: fields of `TrainConfig`; ``env`` is merged into the preset's, name by name.
+        **given: fields of `TrainConfig`; ``env`` and ``algo_options`` are merged into the
+            preset's, name by name.
 
     Example:
         >>> from slategym.agents.presets import preset_config
@@ -128,6 +144,7 @@ def preset_config(variant: str, **given: Any) -> TrainConfig:  # noqa: ANN401
         UsageError: an unknown variant or field, or a bad value.
     """
     found = preset(variant, given.get("algo", "ppo"))
-    if "env" in given:
-        given = {**given, "env": {**found.get("env", {}), **given["env"]}}
+    for name in ("env", "algo_options"):
+        if name in given:
+            given = {**given, name: {**found.get(name, {}), **given[name]}}
     return TrainConfig.from_json({"variant": variant, **found, **given})
