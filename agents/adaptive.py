@@ -36,8 +36,8 @@ class AdaptivePolicy:
     Args:
         agent: the frozen agent.
         world: only its public tables are read.
-        forget: weight in (0, 1] that a step leaves to the steps before it; with B users a step
-            adds B slates.
+        memory: slates after which what was learned weighs 1/e, above 0; it counts slates and
+            not steps, so that hours with few users do not wipe out what many taught.
         strength: how much of the head's change is believed, at least 0; 0 is the frozen agent.
         ridge: above 0.
 
@@ -50,19 +50,19 @@ class AdaptivePolicy:
         agent: TrainedPolicy,
         world: World,
         *,
-        forget: float = 0.98,
+        memory: float = 20_000.0,
         strength: float = 1.0,
         ridge: float = 10.0,
     ) -> None:
-        if not 0 < forget <= 1:
-            raise UsageError(f"forget is {forget}; it must be in (0, 1].")
+        if not memory > 0:
+            raise UsageError(f"memory is {memory}; it must be above 0.")
         if not strength >= 0:
             raise UsageError(f"strength is {strength}; it must be at least 0.")
         if not ridge > 0:
             raise UsageError(f"ridge is {ridge}; it must be above 0.")
         self.agent, self.name = agent, f"{agent.name}, adapting"
         self.slate_size = agent.slate_size
-        self.forget, self.strength, self.ridge = forget, strength, ridge
+        self.memory, self.strength, self.ridge = memory, strength, ridge
         self._features = BanditFeatures.from_world(world)
         self._statistics = Statistics.empty(self._features.size + 3)
         self._start = np.zeros(self._features.size + 3)
@@ -97,9 +97,8 @@ class AdaptivePolicy:
         spread = float(np.std(told - told.mean(axis=1, keepdims=True)))
         scores = frozen[0] - frozen[0].mean(axis=1, keepdims=True)
         self._scale = float(np.std(scores)) / max(spread, _TINY)
-        # As heavy as what forgetting keeps in the long run: what comes can outweigh it.
-        kept = min(1.0, 1.0 / (steps * max(1.0 - self.forget, _TINY)))
-        old = self._statistics
+        # As heavy as what memory keeps in the long run, so that what comes can outweigh it.
+        kept, old = min(1.0, self.memory / (steps * env.num_envs)), self._statistics
         self._statistics = Statistics(
             kept * old.gram, kept * old.moment, kept * old.square, kept * old.weight
         )
@@ -127,7 +126,8 @@ class AdaptivePolicy:
         if not len(slate):
             return
         clicks = np.asarray(response["click"])
-        self._take_in(observation, slate, clicks, np.asarray(response["reward"]), self.forget)
+        forget = float(np.exp(-len(slate) / self.memory))
+        self._take_in(observation, slate, clicks, np.asarray(response["reward"]), forget)
         self._now = self._solve()
 
     def _take_in(

@@ -91,11 +91,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--first", type=int, default=0, help="the first training seed")
     parser.add_argument("--frames", type=int, default=100_000)
     parser.add_argument("--users", type=int, default=512, help="of a wave")
-    parser.add_argument("--forget", type=float, default=0.98)
+    parser.add_argument("--memory", type=float, default=20_000.0)
     parser.add_argument("--strength", type=float, default=1.0)
     given: Any = parser.parse_args(arguments)
     world, runs = as_world(given.world), []
-    options = {"forget": given.forget, "strength": given.strength}
+    options = {"memory": given.memory, "strength": given.strength}
     for seed in range(given.first, given.first + given.seeds):
         with tempfile.TemporaryDirectory() as folder:
             runs.append(seed_rows(world, seed, given.frames, given.users, Path(folder), options))

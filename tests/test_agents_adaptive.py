@@ -81,7 +81,7 @@ def test_served_twice_it_does_the_same(agent: TrainedPolicy, world: World) -> No
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"forget": 0.0}, "forget is 0.0"),
+        ({"memory": 0.0}, "memory is 0.0"),
         ({"strength": -1.0}, "strength is -1.0"),
         ({"ridge": 0.0}, "ridge is 0.0"),
     ],
