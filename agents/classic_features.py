@@ -34,7 +34,7 @@ class ClassicFeatures(nn.Module):
     each topic its clicks, its showings (both as shares of an episode) and the logarithm of their
     ratio to the overall click rate. Match features of a candidate: the user's interest in its
     cluster, which cluster that is, and their product; or its own vector, what was said of its
-    topics, and its product with each memory trace.
+    topics, its product with each memory trace and, where it is a grade, its square.
 
     Args:
         tables: of the classic.
@@ -54,12 +54,14 @@ class ClassicFeatures(nn.Module):
         assert user is not None
         assert context is not None
         self.state_size = user[0] + context[0]
+        # Whether documents are graded numbers and not one-hot: then a middling one may be best.
+        self._graded = topics == width
         self.match_size = 1 + 2 * width
         if tables.interests:
             self.state_size += width
         else:
             self.state_size += len(DECAYS) * width + 3 * topics
-            self.match_size = width + 3 + len(DECAYS)
+            self.match_size = width + 3 + len(DECAYS) + self._graded * width
         constants = {
             "table": torch.from_numpy(tables.vectors.copy()),
             "shift": torch.zeros(width),
@@ -83,7 +85,10 @@ class ClassicFeatures(nn.Module):
         rows = self.vectors(candidates)
         alike = (rows - 0.5) @ traces.transpose(1, 2)  # (B, C, decays)
         own = rows[..., -self.tables.topics :] @ past.transpose(1, 2)  # (B, C, 3)
-        return Inputs(state, torch.cat([rows, own, ALIKE_GAIN * alike], -1))
+        columns = [rows, own, ALIKE_GAIN * alike]
+        if self._graded:
+            columns.append(ALIKE_GAIN * (rows - 0.5).square())
+        return Inputs(state, torch.cat(columns, -1))
 
     def vectors(self, items: torch.Tensor) -> torch.Tensor:
         """Return vectors ``(B, n, D)`` of ids ``(B, n)`` or of vectors inline ``(B, n * D)``."""

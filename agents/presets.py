@@ -78,11 +78,11 @@ FAMILIES: Mapping[str, Mapping[str, Any]] = {
 
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "slategym/LongTermSatisfactionHard-v0": {
-        "frames": 460_800,
+        "frames": 307_200,
         "num_envs": 512,
         "batch_size": 3840,
     },
-    "slategym/LongTermSatisfactionExtreme-v0": {"frames": 230_400, "entropy": 0.02},
+    "slategym/LongTermSatisfactionExtreme-v0": {"frames": 115_200, "entropy": 0.01},
     "slategym/NicheExploration-v0": {"frames": 131_072},
 }
 """Id of the variant -> fields that differ from those of its family."""

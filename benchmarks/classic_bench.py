@@ -60,6 +60,7 @@ def judge_classic(
     policies: Sequence[str] | None = None,
     users: int = 2048,
     seeds: Sequence[int] = (0,),
+    sampled: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Play one episode of the same users with every agent, rule and oracle of a classic task.
@@ -70,6 +71,7 @@ def judge_classic(
         policies: rules of `CLASSIC_POLICIES` to play beside them; None: all.
         users: user streams for each seed of ``seeds``.
         seeds: added to `JUDGING_SEED`, so that more are other users.
+        sampled: also play agents that draw slates, as they did in training, in rows of their own.
         progress: hears of contenders.
 
     Returns:
@@ -86,10 +88,12 @@ def judge_classic(
     told = progress or Silent()
     streams = [JUDGING_SEED + int(seed) for seed in seeds]
     rows = []
-    with stage(told, STAGE, len(runs) + len(chosen) + 1):
+    ways = (False, True) if sampled else (False,)
+    with stage(told, STAGE, len(runs) * len(ways) + len(chosen) + 1):
         for run in runs:
-            rows.append(_agent(Path(run), task, users, streams))
-            told.advance(STAGE, 1)
+            for drawn in ways:
+                rows.append(_agent(Path(run), task, users, streams, drawn))
+                told.advance(STAGE, 1)
         for name in chosen:
             rule = make_classic_policy(name, task)
             rows.append(Row(name, "rule", _play(_rule(rule), task, users, streams)[None]))
@@ -132,17 +136,21 @@ def _task(runs: Sequence[str | Path]) -> ClassicVariant:
     return found[0]
 
 
-def _agent(run: Path, task: ClassicVariant, users: int, streams: Sequence[int]) -> Row:
+def _agent(
+    run: Path, task: ClassicVariant, users: int, streams: Sequence[int], sampled: bool
+) -> Row:
     """Return what the seeds of a run earn."""
     returns, frames, seconds = [], [], []
     for folder in runs_in(run):
         config = TrainConfig.from_json(read_json(RunFolder(folder).agent)["config"])
         own = task.override(history_length=config.task().parameters["history_length"])
-        returns.append(_play(_rule(load_agent(folder, None)), own, users, streams))
+        agent = load_agent(folder, None, sample=sampled)
+        returns.append(_play(_rule(agent), own, users, streams))
         result = read_result(folder)
         frames.append(result.frames)
         seconds.append(result.cpu_seconds)
-    return Row(run.resolve().name, "agent", np.stack(returns), frames[0], float(np.mean(seconds)))
+    name = run.resolve().name + (", sampled" if sampled else "")
+    return Row(name, "agent", np.stack(returns), frames[0], float(np.mean(seconds)))
 
 
 def _rule(policy: Policy) -> Acts:

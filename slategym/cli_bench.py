@@ -83,6 +83,10 @@ def bench(
     workers: Annotated[
         int | None, typer.Option(help="Cells of a suite at once. Default: the cores.", min=1)
     ] = None,
+    sampled: Annotated[
+        bool,
+        typer.Option("--sampled", help="On a classic: also play agents that draw their slates."),
+    ] = False,
     imports: ImportOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -102,7 +106,15 @@ def bench(
 
         if is_classic_run(run):
             chosen = None if policies is None else _names(policies)
-            judge(run, out, policies=chosen, users=users or 2048, seeds=seeds, as_json=as_json)
+            judge(
+                run,
+                out,
+                policies=chosen,
+                users=users or 2048,
+                seeds=seeds,
+                sampled=sampled,
+                as_json=as_json,
+            )
             return
     if out is None:
         raise UsageError("--out is missing; name the folder to write.")

@@ -26,6 +26,7 @@ def judge(
     policies: Sequence[str] | None,
     users: int,
     seeds: int,
+    sampled: bool,
     as_json: bool,
 ) -> None:
     """Play the task of the runs with them, with rules and with the best known, and print it.
@@ -41,7 +42,13 @@ def judge(
             raise UsageError(f"--out {out} holds other files; name a new or empty folder.")
     with progress_on_stderr() as progress:
         results = judge_classic(
-            runs, out, policies=policies, users=users, seeds=range(seeds), progress=progress
+            runs,
+            out,
+            policies=policies,
+            users=users,
+            seeds=range(seeds),
+            sampled=sampled,
+            progress=progress,
         )
     if as_json:
         print_json({"bench": None if out is None else str(out), **results})
