@@ -18,7 +18,7 @@ from slategym.agents.offline_data import OfflineData
 from slategym.agents.policy import Observation, Slate, top_positions
 from slategym.agents.public_model import FloatArray
 from slategym.envs.world import World
-from slategym.errors import UsageError
+from slategym.errors import DataError, UsageError
 
 Response = Mapping[str, NDArray[Any]]
 """``click`` ``(B, K)`` and ``reward`` ``(B,)`` of the step, and whatever else users gave."""
@@ -108,10 +108,18 @@ class LinearBandit:
             observation: in which the slates were chosen.
             slate: positions ``(B, K)``.
             response: ``click`` ``(B, K)`` and ``reward`` ``(B,)``.
+
+        Raises:
+            DataError: a reward is not finite.
         """
         click = (np.asarray(response["click"], np.float64) > 0).astype(np.float64)
         taken = np.maximum(click.sum(axis=1, keepdims=True), 1.0)
         reward = (click / taken * np.asarray(response["reward"], np.float64)[:, None]).reshape(-1)
+        if not np.isfinite(reward).all():
+            raise DataError(
+                f"{self.name} was given a reward that is not finite; nothing was learned of this "
+                "step, for it would spoil all that is known."
+            )
         phi = self.features(shown(observation, slate)).reshape(len(reward), -1)
         self._statistics = self._statistics.after(phi, reward, self.forget)
         self._posterior = None

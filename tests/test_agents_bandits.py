@@ -313,6 +313,16 @@ def test_files_that_are_damaged_or_of_something_else_are_refused(
         LinUCB(world, SLATE, start=tmp_path / "nowhere")
 
 
+def test_a_reward_that_is_no_number_is_refused(world: World, steps: list[Step]) -> None:
+    bandit = taught(LinUCB(world, SLATE), steps)
+    known = bandit.posterior.mean
+    observation, slate, response = steps[0]
+    click = np.ones_like(response["click"])
+    with pytest.raises(DataError, match="linucb was given a reward that is not finite"):
+        bandit.update(observation, slate, {"click": click, "reward": response["reward"] * np.nan})
+    np.testing.assert_array_equal(bandit.posterior.mean, known)
+
+
 def test_options_out_of_range_are_refused(world: World) -> None:
     refused: list[tuple[str, dict[str, Any], str]] = [
         ("linucb", {"explore": -1.0}, r"explore of linucb is -1.0; it must be in \[0, inf\]"),
