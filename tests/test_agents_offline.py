@@ -99,6 +99,7 @@ def test_the_same_seed_gives_the_same_weights(data: OfflineData, tmp_path: Path)
     assert (tmp_path / "c" / "policy.safetensors").read_bytes() != weights[0]
 
 
+@pytest.mark.slow
 def test_a_cloned_agent_shows_what_the_log_shows(tmp_path: Path) -> None:
     world, file = tiny_world(), tmp_path / "log.parquet"
     expert = with_propensities(make_policy("popularity", world, 5), epsilon=0.05)
@@ -114,6 +115,7 @@ def test_a_cloned_agent_shows_what_the_log_shows(tmp_path: Path) -> None:
     assert (shown[:, 0] == cloned[:, 0]).mean() > 0.7
 
 
+@pytest.mark.slow
 def test_reinforce_beats_the_policy_that_wrote_the_log(file: Path, tmp_path: Path) -> None:
     world = tiny_world()
     result = train_on_log([file], world, OfflineConfig(epochs=15), tmp_path / "run")

@@ -176,9 +176,9 @@ def test_expected_features_are_means_over_slates() -> None:
     rng = np.random.default_rng(0)
     features = SlateFeatures.of(rng.normal(size=(50, 2)), rng.normal(size=(50, 6, 3)))
     law = policy_law(50)
-    means = [features.of_slates(law.sample(np.random.default_rng(s))) for s in range(4000)]
+    means = [features.of_slates(law.sample(np.random.default_rng(s))) for s in range(600)]
     found = features.expected([(slice(0, 50), law)], seed=0)
-    assert np.abs(found - np.mean(means, axis=0)).mean() < 0.15
+    assert np.abs(found - np.mean(means, axis=0)).mean() < 0.16
     np.testing.assert_allclose(found[:, :3], features.state)
 
 

@@ -76,7 +76,7 @@ def test_policies_are_judged_from_a_log(tmp_path: Path, capsys: pytest.CaptureFi
     assert run(["ope", "--log", file, *soft, "--estimators", "all"]) == 0
     text = capsys.readouterr().out
     assert "judged from 64 episodes under cf-greedy, temperature 0.7" in text
-    assert "reliable" in text
+    assert "verdict" in text
     assert "Go by" in text
     assert run(["ope", "--log", file, "--policy", "cf-mmr", "--policy", "random", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
