@@ -11,7 +11,7 @@ from slategym.envs.classic_variant import ClassicVariant
 from slategym.envs.registry import get_variant
 
 # A classic has no public factors, so of the auxiliary losses only the rating can be.
-_CLASSIC: Mapping[str, Any] = {
+_CLASSIC: dict[str, Any] = {
     "item_features": 0.0,
     "recommendation_features": 0.0,
     "reward_scale": 0.0,
@@ -21,7 +21,7 @@ _CLASSIC: Mapping[str, Any] = {
     "checkpoint_every": 10,
 }
 # Learning rate and entropy bonus fall to nearly nothing, so that the last policy is a settled one.
-_PPO: Mapping[str, Any] = {
+_PPO: dict[str, Any] = {
     "learning_rate": 3e-3,
     "final_rate": 0.05,
     "final_entropy": 0.0,
@@ -124,7 +124,7 @@ def preset(variant: str, algo: str = "ppo") -> dict[str, Any]:
         found = {
             name: found[name] for name in (*_CLASSIC, "rating", "env", "gamma") if name in found
         }
-    return found | ALGORITHMS.get((task.family, algo), {})
+    return {**found, **ALGORITHMS.get((task.family, algo), {})}
 
 
 def preset_config(variant: str, **given: Any) -> TrainConfig:  # noqa: ANN401

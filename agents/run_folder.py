@@ -113,7 +113,8 @@ class RunFolder:
     def _compare(self, record: dict[str, Any], world: World | None, config: TrainConfig) -> None:
         """Refuse a folder that was started with something else."""
         check_schema(self.agent, record)
-        then = {"name": None, "hash": "none"} if record["world"] is None else record["world"]
+        held: Any = record["world"]
+        then: dict[str, Any] = held or {"name": None, "hash": "none"}
         if then["hash"] != ("none" if world is None else world.hash):
             now = "none" if world is None else f"{world.info.name!r} ({world.hash[:12]})"
             raise UsageError(
@@ -121,13 +122,13 @@ class RunFolder:
                 f"(hash {then['hash'][:12]}), not on {now}; give another folder."
             )
         # Options that came later have their default in an older record.
-        held = TrainConfig.from_json(record["config"]).to_json()
+        was = TrainConfig.from_json(record["config"]).to_json()
         asked = config.to_json()
-        differing = [key for key in asked if held[key] != asked[key]]
+        differing = [key for key in asked if was[key] != asked[key]]
         if differing:
             key = differing[0]
             raise UsageError(
-                f"{self.path} holds a run with {key} = {held[key]!r}, "
+                f"{self.path} holds a run with {key} = {was[key]!r}, "
                 f"not {asked[key]!r}; give another folder or the same options."
             )
         changes = changed_parameters(record, config.task())

@@ -45,6 +45,7 @@ class SlateOnPolicy(OnPolicyAlgorithm):
     policy_class: ClassVar[type[SlatePolicy]] = SlatePolicy
     policy: SlatePolicy
     rollout_buffer: AuxRolloutBuffer
+    ent_coef: float
     final_entropy: float = 1.0
     """Share of the entropy bonus that is left at the end; it falls in a line."""
 

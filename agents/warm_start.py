@@ -41,13 +41,13 @@ def clone_rule(policy: SlatePolicy, config: TrainConfig, reward_scale: float) ->
         UsageError: the task is no classic, there is no such rule, or the agent is not one of
             slates drawn from scores.
     """
-    task = config.task()
-    if not isinstance(task, ClassicVariant) or config.algo not in ("ppo", "a2c"):
+    task, name = config.task(), config.warm_start
+    if name is None or not isinstance(task, ClassicVariant) or config.algo not in ("ppo", "a2c"):
         raise UsageError(
-            f"warm_start is {config.warm_start!r}, but {config.algo} on {task.id} cannot start "
+            f"warm_start is {name!r}, but {config.algo} on {task.id} cannot start "
             "from a rule; that is for ppo and a2c on classics: leave it out."
         )
-    rule = make_classic_policy(config.warm_start, task)
+    rule = make_classic_policy(name, task)
     venv = config.make_env(None, USERS, config.observation)
     steps = -(-config.warm_frames // USERS)
     seen, slates, goals, known = _play(rule, venv, steps, config, reward_scale)
