@@ -34,7 +34,7 @@ _KINDS: tuple[tuple[frozenset[str], type[Case]], ...] = (
         frozenset({"rec_items", "rec_scores", "train", "test", "genres", "embeddings"}),
         DiversityCase,
     ),
-    (frozenset({"state", "action", "reward", "alive", "pi_b", "pi_e", "P", "R"}), SequenceCase),
+    (frozenset({"state", "action", "reward", "alive", "pi_b", "pi_e"}), SequenceCase),
     (frozenset({"action", "reward", "pscore_slate", "pi_e_slate"}), SlateCase),
     (frozenset({"action", "reward", "embed", "p_e_a", "pi_e", "pi_b"}), MipsCase),
     (frozenset({"action", "reward", "pscore", "pi_e"}), BanditCase),
@@ -117,7 +117,10 @@ def check_case(
     """
     for needed, kind in _KINDS:
         if needed <= set(arrays):
-            case = kind(arrays, told)  # type: ignore[call-arg]
+            try:
+                case = kind(arrays, told)  # type: ignore[call-arg]
+            except KeyError as missing:
+                raise DataError(f"case {name!r} lacks {missing.args[0]!r}.") from None
             break
     else:
         raise DataError(

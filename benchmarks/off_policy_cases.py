@@ -38,6 +38,7 @@ Key = tuple[str, ...]
 Value = float | list[int]
 
 # The JSON calls clipped weights by the plain estimator where they are tuned.
+_MODELLED = ("dm", "dr", "sndr", "switch_dr", "sgdr")
 _TUNED = {"ipw": "ipw_clip", "dr": "dr_clip"}
 
 
@@ -74,6 +75,7 @@ class BanditCase:
     def __init__(self, arrays: Arrays, told: Mapping[str, object]) -> None:
         """Read the arrays; ``told`` is the case's JSON, of which counts of the truth are read."""
         self.arrays, self.told = arrays, told
+        self._modelled = "q_u" in arrays or "q_hat" in arrays
 
     @cached_property
     def log(self) -> BanditLog:
@@ -104,7 +106,9 @@ class BanditCase:
         return self._fact(key[0]) if len(key) == 1 else None
 
     def _estimate(self, name: str) -> float | None:
-        """Return an estimate by its name in the JSON."""
+        """Return an estimate by its name in the JSON; ``None`` if it needs a model and none is."""
+        if not self._modelled and name.startswith(_MODELLED):
+            return None
         if name in PLAIN:
             return PLAIN[name](self.log).value
         if found := re.fullmatch(r"(\w+?)_(slope|mse)(_lambda)?", name):
@@ -126,6 +130,8 @@ class BanditCase:
         """
         settings = re.match(r"bootstrap([\d.]+)_seed(\d+)_B(\d+)_randomstate_choice$", how)
         if settings is None or name not in ("ipw", "dr", "snipw"):
+            return None
+        if name == "dr" and not self._modelled:
             return None
         means = self._resampled(name, int(settings[2]), int(settings[3]))
         tail = (100.0 - float(settings[1])) / 2.0
@@ -217,7 +223,8 @@ class SlateCase:
         """Read the arrays."""
         taken = value = None
         actions = whole_numbers(arrays, "action")
-        if "q_hat" in arrays:
+        self._modelled = {"q_hat", "pi_e_action_dist"} <= set(arrays)
+        if self._modelled:
             model = plain_numbers(arrays, "q_hat")
             taken = np.take_along_axis(model, actions[:, :, None], axis=2)[:, :, 0]
             value = (plain_numbers(arrays, "pi_e_action_dist") * model).sum(axis=2)
@@ -237,7 +244,7 @@ class SlateCase:
     def value(self, key: Key) -> Value | None:
         """Return what the arrays give for a key."""
         if key[0] == "estimates" and len(key) == 2:
-            if key[1] == "cascade_dr" and "q_hat" not in self._arrays:
+            if key[1] == "cascade_dr" and not self._modelled:
                 return None
             estimator = SLATE_ESTIMATORS.get(key[1])
             return None if estimator is None else estimator(self.log).value
@@ -271,10 +278,15 @@ class SequenceCase:
         self._judged, self._logged = plain_numbers(arrays, "pi_e"), plain_numbers(arrays, "pi_b")
         alive = np.asarray(arrays["alive"], bool)
         rewards = plain_numbers(arrays, "reward")
-        model = plain_numbers(arrays, "q_hat_t_s_a")
+        self._modelled = "q_hat_t_s_a" in arrays
+        shape = (states.shape[1], *self._judged.shape)
+        model = plain_numbers(arrays, "q_hat_t_s_a") if self._modelled else np.zeros(shape)
         times = np.arange(states.shape[1])[None, :]
         self.tabular = TabularLog(states, actions, rewards, alive)
-        self.chain = Chain(*(plain_numbers(arrays, name) for name in ("P", "R", "hazard", "d0")))
+        process = ("P", "R", "hazard", "d0")
+        self.chain: Chain | None = None
+        if set(process) <= set(arrays):
+            self.chain = Chain(*(plain_numbers(arrays, name) for name in process))
         self.log = ope_sequence.sequence_log(
             rewards,
             self._judged[states, actions],
@@ -295,9 +307,13 @@ class SequenceCase:
 
     def _estimate(self, name: str) -> float | None:
         """Return an estimate by its name in the JSON."""
+        if name in ("dm", "dr", "sndr") and not self._modelled:
+            return None
         if name in ope_sequence.SEQUENCE_ESTIMATORS:
             return ope_sequence.SEQUENCE_ESTIMATORS[name](self.log).value
         if name == "mis_exact_state_marginal":
+            if self.chain is None:
+                return None
             steps = self.log.rewards.shape[1]
             judged = occupancy(self.chain, self._judged, steps)
             logged = occupancy(self.chain, self._logged, steps)
@@ -317,17 +333,21 @@ class SequenceCase:
     def _facts(self) -> dict[str, Callable[[], float]]:
         """Numbers of the case itself."""
         steps, last = self.log.rewards.shape[1], self.log.weights[:, -1]
-        pair = (self._discount, steps)
-        return {
+        told = {
             "n": lambda: float(len(last)),
             "T": lambda: float(steps),
             "S": lambda: float(self._judged.shape[0]),
             "A": lambda: float(self._judged.shape[1]),
-            "variable_length": lambda: float(self.chain.hazard.max() > 0),
-            "ground_truth_exact": lambda: exact_value(self.chain, self._judged, *pair),
-            "behavior_value_exact": lambda: exact_value(self.chain, self._logged, *pair),
             "behavior_sample_mean": lambda: float(self.log.returns.mean()),
             "ess_traj": lambda: effective_sample_size(last),
             "w_traj_max": lambda: float(last.max()),
             "mean_len": lambda: float(self.log.alive.sum(axis=1).mean()),
         }
+        chain, pair = self.chain, (self._discount, steps)
+        if chain is not None:
+            told |= {
+                "variable_length": lambda: float(chain.hazard.max() > 0),
+                "ground_truth_exact": lambda: exact_value(chain, self._judged, *pair),
+                "behavior_value_exact": lambda: exact_value(chain, self._logged, *pair),
+            }
+        return told
