@@ -37,8 +37,9 @@ Arrays = Mapping[str, npt.NDArray[np.generic]]
 Key = tuple[str, ...]
 Value = float | list[int]
 
-# The JSON calls clipped weights by the plain estimator where they are tuned.
+# Names of estimators that need a reward model start so.
 _MODELLED = ("dm", "dr", "sndr", "switch_dr", "sgdr")
+# The JSON calls clipped weights by the plain estimator where they are tuned.
 _TUNED = {"ipw": "ipw_clip", "dr": "dr_clip"}
 
 
