@@ -1,6 +1,7 @@
 """Intervals, tuning, verdicts and the call that puts them in one table."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -287,3 +288,10 @@ def test_intervals_cover_and_verdicts_tell() -> None:
     clipped = next(x for x in lines if x.estimator == "ipw_clip@3" and x.good)
     assert clipped.coverage["bootstrap"] < 0.1
     assert clipped.verdicts["weak"] > 0.95
+
+
+def test_the_page_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).resolve().parent.parent / "docs" / "off-policy.md").read_text()
+    code = page.split("```python\n")[1].split("```")[0]
+    exec(compile(code, "off-policy.md", "exec"), {})
+    assert capsys.readouterr().out.strip() in page
