@@ -7,6 +7,7 @@ it likes best costs. Letters: P policies, R resamples, U users.
 """
 
 import argparse
+import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -42,8 +43,8 @@ from slategym.envs.registry import get_variant
 from slategym.envs.tiny import tiny_world
 from slategym.envs.world import World
 from slategym.envs.worlds import as_world
-from slategym.errors import SlateGymError
-from slategym.files import write_json
+from slategym.errors import SlateGymError, UsageError
+from slategym.files import read_json, write_json
 
 BEHAVIOUR = ("cf-greedy", {"temperature": 0.7})
 POLICIES: tuple[tuple[str, dict[str, float]], ...] = (
@@ -96,19 +97,38 @@ def study_world() -> World:
     return tiny_world(items=200, users=1000)
 
 
-def run_study(settings: StudySettings, world: World) -> dict[str, Any]:
+def run_study(settings: StudySettings, world: World, out: Path | None = None) -> dict[str, Any]:
     """Return the results of every variant, as plain JSON values.
 
     Args:
         settings: what to do.
         world: the world all variants are run in.
+        out: where results go as each variant is done; those that it holds of the same settings
+            are not run again.
+
+    Raises:
+        UsageError: ``out`` holds results of other settings.
     """
-    found = []
-    for name in settings.variants:
-        print(f"{name} ...", file=sys.stderr, flush=True)
-        found.append(_variant(get_variant(name), world, settings))
     told = {"settings": asdict(settings), "world": world.info.name, "world_hash": world.hash}
-    return {**told, "variants": found}
+    told = json.loads(json.dumps(told))  # as a file has it
+    found = _finished(out, told)
+    for name in settings.variants:
+        if name not in found:
+            print(f"{name} ...", file=sys.stderr, flush=True)
+            found[name] = _variant(get_variant(name), world, settings)
+            if out is not None:
+                write_json(out, {**told, "variants": list(found.values())})
+    return {**told, "variants": list(found.values())}
+
+
+def _finished(out: Path | None, told: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the variants that a file holds, by id."""
+    if out is None or not out.exists():
+        return {}
+    there = read_json(out)
+    if {key: there.get(key) for key in told} != told:
+        raise UsageError(f"{out} holds a study of other settings or another world; name another.")
+    return {one["variant"]: one for one in there["variants"]}
 
 
 def _variant(variant: AnyVariant, world: World, settings: StudySettings) -> dict[str, Any]:
@@ -218,9 +238,9 @@ def _measured(
                 "estimator": name,
                 "error": float(np.mean(np.abs(made - truth) / np.abs(truth))),
                 "worst": float(np.max(np.abs(made - truth) / np.abs(truth))),
-                "spearman": _spearman(made, truth),
-                "spearman_low": float(low),
-                "spearman_high": float(high),
+                "spearman": _or_none(_spearman(made, truth)),
+                "spearman_low": _or_none(low),
+                "spearman_high": _or_none(high),
                 "pick": views[pick].policy,
                 "regret": _regret(truth, pick),
                 "return_regret": _regret(whole.undiscounted.mean(1), pick),
@@ -244,6 +264,11 @@ def _spearman(one: FloatArray, other: FloatArray) -> float:
     if np.ptp(one) == 0 or np.ptp(other) == 0:
         return float("nan")
     return float(spearmanr(one, other)[0])
+
+
+def _or_none(value: float) -> float | None:
+    """Return None for NaN, which JSON does not have."""
+    return float(value) if np.isfinite(value) else None
 
 
 def _replicates(views: LogViews, name: str) -> FloatArray:
@@ -317,12 +342,10 @@ def main() -> int:
         given["variants"] = tuple(variants)
     try:
         opened = study_world() if world is None else as_world(world)
-        results = run_study(StudySettings(**given), opened)
+        results = run_study(StudySettings(**given), opened, out)
     except SlateGymError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    if out is not None:
-        write_json(out, results)
     print(markdown(results))
     return 0
 

@@ -52,7 +52,9 @@ def _estimators(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
         if row["error"] is None:
             body.append([row["estimator"], *["n/a"] * 5])
             continue
-        agreement = f"{row['spearman']:.2f} [{row['spearman_low']:.2f}, {row['spearman_high']:.2f}]"
+        ends = (row["spearman"], row["spearman_low"], row["spearman_high"])
+        known = None not in ends
+        agreement = f"{ends[0]:.2f} [{ends[1]:.2f}, {ends[2]:.2f}]" if known else "n/a"
         body.append(
             [
                 row["estimator"],

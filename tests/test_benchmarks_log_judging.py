@@ -131,6 +131,11 @@ def test_the_study_of_our_own_environments(
     assert offline_study.main() == 0
     assert "truth inside interval" in capsys.readouterr().out
     assert json.loads((tmp_path / "s.json").read_text())["settings"]["log_users"] == 32
+    assert offline_study.main() == 0  # nothing is run again
+    assert "..." not in capsys.readouterr().err
+    sys.argv.append("--seed=9")
+    assert offline_study.main() == 2
+    assert "other settings" in capsys.readouterr().err
 
 
 def test_the_study_says_what_it_was_not_given(
