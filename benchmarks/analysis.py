@@ -22,9 +22,17 @@ PAIRED_METRICS = ("return", "clicks", "minutes", "length", "diversity", "novelty
 _LABELS = {
     "random": "Random",
     "popularity": "Popularity",
+    "quality": "Quality",
+    "threshold": "Thresholds",
+    "sequence": "Sequential rules",
     "cf-greedy": "CF-greedy",
     "cf-mmr": "CF + MMR",
+    "cf-dpp": "CF + DPP",
+    "cf-calibrated": "CF, calibrated",
     "cf-rested": "CF + rest",
+    "linucb": "LinUCB",
+    "lin-ts": "Linear Thompson",
+    "epsilon-greedy": "Epsilon-greedy",
     "oracle-myopic": "Oracle (myopic)",
     "agent": "Trained agent",
 }

@@ -26,9 +26,15 @@ _THEMED = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--line)", PAPER:
 _KNOWN = {
     "random": "#8b909b",
     "popularity": "#b5852a",
+    "quality": "#8a6d4b",
+    "threshold": "#7a8f2e",
+    "sequence": "#4f6d7a",
     "cf-greedy": "#3b82c4",
     "cf-mmr": "#1a9b8a",
+    "cf-dpp": "#2f6f9f",
+    "cf-calibrated": "#5c7fd6",
     "cf-rested": "#5f9e3a",
+    "linucb": "#c77a9b",
     "oracle-myopic": "#9a7bd0",
 }
 _AGENTS = ("#d9482b", "#c2479b", "#e08a1e", "#a83246")

@@ -28,9 +28,15 @@ from slategym.progress import Progress, Silent, stage
 DEFAULT_POLICIES = (
     "random",
     "popularity",
+    "quality",
+    "threshold",
+    "sequence",
     "cf-greedy",
     "cf-mmr",
+    "cf-dpp",
+    "cf-calibrated",
     "cf-rested",
+    "linucb",
     "oracle-myopic",
 )
 SCHEMA = 1

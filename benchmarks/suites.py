@@ -8,7 +8,10 @@ from slategym.benchmarks.experiment import AgentSpec, Experiment, Task
 from slategym.errors import UsageError, unknown_name
 
 DOMAINS = ("Video", "Music", "News", "Shop", "World")
-_PUBLIC = ("random", "popularity", "cf-greedy", "cf-mmr", "cf-rested")
+_PUBLIC = (
+    "random", "popularity", "quality", "threshold", "cf-greedy", "cf-mmr", "cf-dpp",
+    "cf-calibrated", "cf-rested", "linucb",
+)  # fmt: skip
 _CLASSIC_RULES = {
     "interest_evolution": ("random", "quality", "myopic", "ratio"),
     "interest_exploration": ("random", "quality", "prior", "bayes"),
