@@ -193,7 +193,7 @@ def bias_bound(
         return 0.0
     if reference is None or not np.isfinite(reference.value):
         return np.nan
-    if effective_sample_size(reference.weights) < limits.sample_weak:
+    if not effective_sample_size(reference.weights) >= limits.sample_weak:  # NaN: all are zero
         return np.nan
     gap = mean_estimate("gap", estimate.terms - reference.terms, reference.weights)
     return float(abs(gap.value) + 1.64 * standard_error(gap, users))
