@@ -149,7 +149,8 @@ class AdaptivePolicy:
         """Return the head's weights (P,), drawn to those of the start where little is known."""
         known = self._statistics
         gram = known.gram + self.ridge * np.eye(len(known.gram))
-        return np.linalg.solve(gram, known.moment + self.ridge * self._start)
+        solved: FloatArray = np.linalg.solve(gram, known.moment + self.ridge * self._start)
+        return solved
 
     def _x(self, observation: Observation) -> FloatArray:
         """Return the features ``(B, C, P)``: a bandit's, and what the frozen network says."""
