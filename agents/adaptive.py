@@ -149,8 +149,8 @@ class AdaptivePolicy:
         """Return the head's weights (P,), drawn to those of the start where little is known."""
         known = self._statistics
         gram = known.gram + self.ridge * np.eye(len(known.gram))
-        solved: FloatArray = np.linalg.solve(gram, known.moment + self.ridge * self._start)
-        return solved
+        solved = np.linalg.solve(gram, known.moment + self.ridge * self._start)
+        return np.asarray(solved, np.float64)
 
     def _x(self, observation: Observation) -> FloatArray:
         """Return the features ``(B, C, P)``: a bandit's, and what the frozen network says."""
