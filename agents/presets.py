@@ -92,7 +92,10 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 _LONG = {"gamma": 1.0, "frames": 196_608, "final_rate": 0.1, "rating": 0.0}
 ALGORITHMS: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("interest_evolution", "slate_q"): _LONG
-    | {"algo_options": {"return_steps": 100, "target": "sarsa", "exploration_final_eps": 0.02}},
+    | {
+        "frames": 589_824,
+        "algo_options": {"return_steps": 100, "target": "sarsa", "exploration_final_eps": 0.02},
+    },
     ("interest_evolution", "slate_q_full"): _LONG
     | {"algo_options": {"return_steps": 100, "exploration_final_eps": 0.02}},
     ("interest_evolution", "proto_sac"): _LONG
