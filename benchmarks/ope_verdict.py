@@ -187,13 +187,16 @@ def bias_bound(
 
     The paired difference to an unbiased estimate on the same units, plus 1.64 of its standard
     errors. 0 for an estimate without a caveat; NaN without a reference, or where the reference
-    has too few effective units to tell.
+    cannot tell: too few effective units, or a mean weight that is not 1.
     """
     if not estimate.caveat:
         return 0.0
     if reference is None or not np.isfinite(reference.value):
         return np.nan
     if not effective_sample_size(reference.weights) >= limits.sample_weak:  # NaN: all are zero
+        return np.nan
+    mean = mean_weight(reference.weights)
+    if not 1.0 / limits.mean_useless <= mean <= limits.mean_useless:
         return np.nan
     gap = mean_estimate("gap", estimate.terms - reference.terms, reference.weights)
     return float(abs(gap.value) + 1.64 * standard_error(gap, users))
