@@ -102,7 +102,7 @@ def test_the_joint_gradient_is_the_sum_of_all_losses() -> None:
 def test_targets_belong_to_the_transitions_they_come_with() -> None:
     model = collected(ALL)
     world, buffer = tiny_world(), model.rollout_buffer
-    clicks = buffer._rows["click"].sum(2)  # (T, N)
+    clicks = buffer._targets["click"].sum(2)  # (T, N)
     contexts, starts = buffer.observations["context"].copy(), buffer.episode_starts
     # What was clicked in step t is what the observation of step t + 1 says, within an episode.
     going_on = starts[1:] == 0
