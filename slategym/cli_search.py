@@ -90,7 +90,7 @@ def finetune(
     """
     from slategym.encoders.finetune import finetune as tune
     from slategym.encoders.finetune_config import FinetuneConfig
-    from slategym.encoders.finetune_log import trackers
+    from slategym.trackers import trackers
 
     given = pairs(settings, "-s", "-s rating=1")
     config = FinetuneConfig.from_json({name: value_of(text) for name, text in given.items()})

@@ -21,7 +21,14 @@ MAY_IMPORT = {
     "benchmarks": {"encoders", "cf_baselines", "envs", "agents", "benchmarks"},
     "slategym": set(FOLDERS),
 }
-SHARED_MODULES = {"slategym", "slategym.errors", "slategym.files", "slategym.progress"}
+SHARED_MODULES = {
+    "slategym",
+    "slategym.errors",
+    "slategym.event_file",
+    "slategym.files",
+    "slategym.progress",
+    "slategym.trackers",
+}
 
 # Folder -> third parties it may import when it is imported itself.
 _DATA = {"numpy", "pandas"}

@@ -1,11 +1,9 @@
 """Fine-tuning learns its three tasks, resumes to the same bytes, and refuses what it cannot use."""
 
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +11,6 @@ import pytest
 from slategym.cli import run
 from slategym.encoders.finetune import TaskModel, finetune
 from slategym.encoders.finetune_config import FinetuneConfig
-from slategym.encoders.finetune_log import trackers
 from slategym.encoders.tasks import (
     FinetuneData,
     Ratings,
@@ -230,24 +227,3 @@ def test_the_command_tunes_on_a_world_and_goes_on(
     assert json.loads(capsys.readouterr().out) == told
     assert run([*command, "-s", "widht=3"]) == 2
     assert "Did you mean 'width'" in capsys.readouterr().err
-
-
-def test_curves_need_their_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(UsageError, match="pip install wandb"), trackers(wandb="p"):
-        pass
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(UsageError, match="pip install tensorboard"), trackers(tmp_path):
-        pass
-
-
-def test_curves_reach_weights_and_biases(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[object] = []
-    project = SimpleNamespace(
-        log=lambda measures, step: told.append((measures, step)), finish=lambda: told.append("end")
-    )
-    stand_in = SimpleNamespace(init=lambda **settings: told.append(settings) or project)
-    monkeypatch.setitem(sys.modules, "wandb", stand_in)
-    with trackers(wandb="p", settings={"width": 3}) as tell:
-        tell(1, {"loss": 0.5})
-    assert told == [{"project": "p", "config": {"width": 3}}, ({"loss": 0.5}, 1), "end"]
