@@ -1,6 +1,6 @@
 """The slate policy: one item scorer shared by all candidates, under a Plackett-Luce slate."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, cast
 
 import torch
@@ -10,6 +10,7 @@ from torch import nn
 
 from slategym.agents.aux_buffers import AuxRolloutBuffer
 from slategym.agents.aux_losses import AuxLoss, RatingLoss, Targets, make_aux_losses
+from slategym.agents.aux_weights import AuxWeighting, AuxWeights
 from slategym.agents.classic_features import ClassicFeatures
 from slategym.agents.classic_tables import ClassicTables
 from slategym.agents.core import Core, join
@@ -34,7 +35,9 @@ class SlatePolicy(ActorCriticPolicy):
     With trunk output h and item embedding z_i,
     ``score_i = <Q h, z_i> / sqrt(E) + w . match_i + v . response_i``, where match_i are dot
     products between history and candidate (`ObservationFeatures`) and response_i is the
-    predicted click logit and rating, detached; w and v start at 0. The value is read from
+    predicted click logit and rating, detached. Q and w start at 0, v at (1, 0): the policy begins
+    as one that ranks by predicted clicks, and the policy gradient moves it from there. Started at
+    random and v at 0, it ended lower (docs/results.md). The value is read from
     ``[h, mean z]``. ``scorer="joint"`` adds the score of a `JointScorer`. Nothing depends on the
     number of candidates, nor, but for the tables, on the catalogue.
 
@@ -44,6 +47,7 @@ class SlatePolicy(ActorCriticPolicy):
         lr_schedule: learning rate over remaining progress.
         tables: of the world, or of the classic.
         aux: weight of each auxiliary loss; see `make_aux_losses`.
+        aux_weighting: what becomes of these weights in training; see `AuxWeights`.
         rank_by: "policy", or "response": scores are the predicted click logit and no policy
             gradient exists, the supervised control.
         width: W, width of the trunk.
@@ -60,6 +64,7 @@ class SlatePolicy(ActorCriticPolicy):
         *,
         tables: Tables,
         aux: Mapping[str, float] | None = None,
+        aux_weighting: AuxWeighting = "fixed",
         rank_by: RankBy = "policy",
         width: int = 64,
         embedding: int = 32,
@@ -68,6 +73,7 @@ class SlatePolicy(ActorCriticPolicy):
     ) -> None:
         self.tables = tables
         self.aux_weights = dict(aux or {})
+        self.aux_weighting: AuxWeighting = aux_weighting
         self.rank_by = rank_by
         self.width, self.embedding = width, embedding
         self.scorer: Scorer = scorer
@@ -77,6 +83,9 @@ class SlatePolicy(ActorCriticPolicy):
             raise UsageError(
                 "rank_by='response' ranks by what the rating loss learns; give that a weight > 0."
             )
+        if options.get("optimizer_class", torch.optim.Adam) is torch.optim.Adam:
+            # Stable-Baselines3's epsilon; one pass over all weights takes a fifth of the time.
+            options = {"optimizer_kwargs": {"eps": 1e-5, "fused": True}} | options
         super().__init__(observation_space, action_space, lr_schedule, **options)
 
     def _build(self, lr_schedule: Any) -> None:  # noqa: ANN401
@@ -96,7 +105,8 @@ class SlatePolicy(ActorCriticPolicy):
         self.item_net = nn.Sequential(
             nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, embedding)
         )
-        self.query = nn.Linear(width, embedding)
+        # Zero, so that a policy begins as what it is told (below) and not as noise around it.
+        self.query = _zeroed(width, embedding, bias=True)
         self.match_score = _zeroed(self.features.match_size, 1)
         self.joint: JointScorer | None = None
         if self.scorer == "joint":
@@ -106,12 +116,15 @@ class SlatePolicy(ActorCriticPolicy):
             nn.Linear(width + embedding + pooled, width), nn.Tanh(), nn.Linear(width, 1)
         )
         self.aux_losses = make_aux_losses(self.aux_weights, width, embedding, self.tables)
+        weights = {name: loss.weight for name, loss in self._losses().items()}
+        self.weigh = AuxWeights(weights, self.aux_weighting)
         if RatingLoss.name in self.aux_losses:
             # Its bias, common to all users, is the item's own term.
             self.response_query = nn.Linear(width, 2 * embedding)
             self.response_user = nn.Linear(width, 2)
             self.response_match = _zeroed(self.features.match_size, 2)
-            self.response_score = nn.Parameter(torch.zeros(2))
+            # The score begins as the predicted click logit: what the supervised control ranks by.
+            self.response_score = nn.Parameter(torch.tensor([1.0 / DIRECT_GAIN, 0.0]))
         self.targets: AuxRolloutBuffer | None = None
         self.inputs = Inputs(torch.zeros(0), torch.zeros(0))  # of the last slates chosen
         self._memo: tuple[tuple[int, ...], torch.Tensor] | None = None
@@ -137,20 +150,16 @@ class SlatePolicy(ActorCriticPolicy):
             together, pooled = self.joint(hidden, items, read.match)
             summary.append(pooled)
         value = self.value_net(torch.cat(summary, -1))
-        products = items.dot(self._queries(hidden)).transpose(1, 2) / self.embedding**0.5
-        response = self._response(hidden, products, read.match)
-        scores = self._scores(products[..., 0], read.match, response)
+        product = items.dot(self.query(hidden)[:, None])[:, 0] / self.embedding**0.5
+        respond, response = self._responder(hidden, items, read.match), None
+        if respond is not None:
+            # Without a gradient: the policy's may weigh the prediction but not bend it.
+            with torch.no_grad():
+                response = respond(None)
+        scores = self._scores(product, read.match, response)
         if together is not None and self.rank_by == "policy":
             scores = scores + together
-        return Core(hidden, items, scores, value, response)
-
-    def _queries(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Return what items are compared with ``(B, q, E)``: score, then click and rating."""
-        query = self.query(hidden)[:, None]
-        if RatingLoss.name not in self.aux_losses:
-            return query
-        response = self.response_query(hidden).unflatten(1, (2, self.embedding))
-        return torch.cat([query, response], 1)
+        return Core(hidden, items, scores, value, response, respond)
 
     def _scores(
         self, product: torch.Tensor, match: torch.Tensor, response: torch.Tensor | None
@@ -158,20 +167,33 @@ class SlatePolicy(ActorCriticPolicy):
         """Return scores ``(B, C)``."""
         if response is None:
             return product + DIRECT_GAIN * self.match_score(match)[..., 0]
-        # Detached: the policy gradient may weigh the prediction but not bend it.
-        predicted = response.detach()
         if self.rank_by == "response":
-            return predicted[..., 0]
-        direct = self.match_score(match)[..., 0] + predicted @ self.response_score
+            return response[..., 0]
+        direct = self.match_score(match)[..., 0] + response @ self.response_score
         return product + DIRECT_GAIN * direct
 
-    def _response(
-        self, hidden: torch.Tensor, products: torch.Tensor, match: torch.Tensor
-    ) -> torch.Tensor | None:
-        """Return predicted click logit and rating ``(B, C, 2)``, or None without a rating loss."""
+    def _responder(
+        self, hidden: torch.Tensor, items: CandidateItems, match: torch.Tensor
+    ) -> Callable[[torch.Tensor | None], torch.Tensor] | None:
+        """Return what predicts click logit and rating ``(B, K, 2)``; None without a rating loss.
+
+        It takes positions ``(B, K)``, or None for all candidates. The loss needs a gradient for
+        the slate alone, which is a small part of them.
+        """
         if RatingLoss.name not in self.aux_losses:
             return None
-        return products[..., 1:] + self.response_user(hidden)[:, None] + self.response_match(match)
+        queries = self.response_query(hidden).unflatten(1, (2, self.embedding))
+        user = self.response_user(hidden)[:, None]
+
+        def respond(slate: torch.Tensor | None) -> torch.Tensor:
+            listed, seen = items, match
+            if slate is not None:
+                listed = items.at(slate)
+                seen = match.gather(1, slate[..., None].expand(-1, -1, match.shape[2]))
+            products = listed.dot(queries).transpose(1, 2) / self.embedding**0.5
+            return products + user + self.response_match(seen)
+
+        return respond
 
     def _items(self, candidates: torch.Tensor) -> CandidateItems:
         """Return candidate embeddings.
@@ -237,8 +259,7 @@ class SlatePolicy(ActorCriticPolicy):
 
     def weighted(self, losses: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Return the weighted sum of auxiliary losses, a scalar."""
-        made = self._losses()
-        return torch.stack([made[name].weight * loss for name, loss in losses.items()]).sum()
+        return self.weigh(losses)
 
     def _losses(self) -> dict[str, AuxLoss]:
         return cast("dict[str, AuxLoss]", dict(self.aux_losses.items()))
@@ -278,8 +299,9 @@ def _reader(tables: Tables, space: spaces.Dict) -> ObservationFeatures | Classic
     return ObservationFeatures(tables, space["user"].shape[0], Extras.of(space, tables))
 
 
-def _zeroed(inputs: int, outputs: int) -> nn.Linear:
-    """Return a linear map without bias that starts at 0."""
-    layer = nn.Linear(inputs, outputs, bias=False)
-    nn.init.zeros_(layer.weight)
+def _zeroed(inputs: int, outputs: int, *, bias: bool = False) -> nn.Linear:
+    """Return a linear map that starts at 0."""
+    layer = nn.Linear(inputs, outputs, bias=bias)
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
     return layer
