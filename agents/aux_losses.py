@@ -98,20 +98,29 @@ class ItemFeaturesLoss(AuxLoss):
 
     name = "item_features"
     table: torch.Tensor
+    squares: torch.Tensor
 
     def __init__(self, weight: float, width: int, tables: PublicTables) -> None:
         super().__init__(weight)
         blocks = [tables.block(name) for name in ("content", "collaborative")]
         table = np.concatenate(blocks, axis=1)
-        self.register_buffer("table", torch.as_tensor(table.copy()), persistent=False)
+        whole = torch.as_tensor(table.copy())
+        self.register_buffer("table", whole, persistent=False)
+        self.register_buffer("squares", whole.square().sum(1), persistent=False)
         self.generate = nn.Linear(width, table.shape[1])
 
     def loss(self, core: Core, targets: Targets) -> torch.Tensor:
         """Return the squared error of the clicked items' vectors, summed over dimensions."""
-        truth = F.embedding(targets["slate"].clamp_min(0), self.table)  # (B, K, Dc)
-        error = (self.generate(core.state)[:, None] - truth).square().sum(-1)
-        result = _mean(error, targets["click"])
-        plain = _mean(truth.square().sum(-1), targets["click"])
+        slate, click = targets["slate"].clamp_min(0), targets["click"]
+        # sum_k c_k |g - t_k|^2 = g . (g sum_k c_k - 2 sum_k c_k t_k) + sum_k c_k |t_k|^2: nothing
+        # of size (B, K, Dc) is made.
+        clicks = click.sum(1, keepdim=True)
+        truth = F.embedding_bag(slate, self.table, mode="sum", per_sample_weights=click)
+        square = (click * self.squares[slate]).sum()
+        made = self.generate(core.state)  # (B, Dc)
+        count = clicks.sum().clamp_min(1.0)
+        result = ((made * (clicks * made - 2.0 * truth)).sum() + square) / count
+        plain = square / count
         self.parts = {"relative": (result / plain.clamp_min(1e-6)).detach()}
         return result
 
@@ -150,7 +159,7 @@ class RecommendationFeaturesLoss(AuxLoss):
         slate, filled = targets["slate"], (targets["slate"] >= 0).float()
         product = self.users[targets["user"]][:, None] * F.embedding(slate.clamp_min(0), self.items)
         truth = ((product - self.mean) / self.std).clamp(-JOINT_LIMIT, JOINT_LIMIT)  # (B, K, F)
-        joint = self.user_side(core.state)[:, None] * self.item_side(core.items.rows())
+        joint = self.user_side(core.state)[:, None] * core.items.mapped(self.item_side)
         result = _mean((joint - truth).square().sum(-1), filled)
         plain = _mean(truth.square().sum(-1), filled)
         self.parts = {"relative": (result / plain.clamp_min(1e-6)).detach()}

@@ -1,5 +1,6 @@
 """What one forward pass of the slate policy computed, and the node that joins losses to it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +18,16 @@ class Core:
     scores: torch.Tensor  # (B, C) natural-log odds of the Plackett-Luce slate
     value: torch.Tensor  # (B, 1)
     response: torch.Tensor | None  # (B, C, 2) predicted click logit and centred rating
+    # Makes the response of positions (B, K) with a gradient; that of all candidates has none.
+    respond: Callable[[torch.Tensor], torch.Tensor] | None = None
 
     def shown(self, actions: torch.Tensor) -> "Core":
         """Return the same pass restricted to the slate ``(B, K)``: C becomes K."""
         actions = actions.long()
         response = self.response
-        if response is not None:
+        if self.respond is not None:
+            response = self.respond(actions)
+        elif response is not None:
             response = response.gather(1, actions[..., None].expand(-1, -1, 2))
         return Core(
             state=self.state,

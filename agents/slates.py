@@ -5,6 +5,9 @@ from typing import Any, Self
 import torch
 from stable_baselines3.common.distributions import Distribution
 
+from slategym.agents.compiled import worthwhile
+from slategym.agents.slate_kernels import WIDEST, SlateTerms
+
 # Stands for "no item left": finite, so that a slate of all candidates keeps finite gradients.
 NOTHING = -1e9
 
@@ -16,7 +19,7 @@ class PlackettLuce(Distribution):
     (Plackett 1975, eq. 1; Luce 1959). Sampling adds Gumbel noise to the scores and takes the K
     largest, which has exactly this law (Yellott 1977; Kool et al. 2019, section 2.3).
     ``log_prob`` costs one masked logsumexp over the candidates and K cumulative ones over the
-    slate, never a ``(B, K, C)`` tensor.
+    slate, never a ``(B, K, C)`` tensor; for batches of some size one compiled loop.
 
     Args:
         slate_size: K, at least 1 and at most the number of candidates.
@@ -58,6 +61,9 @@ class PlackettLuce(Distribution):
         Also prepares `entropy` along these slates.
         """
         actions = actions.long().reshape(-1, self.slate_size)
+        if worthwhile(self.scores.numel(), self.scores) and self._close():
+            log_prob, self._entropy = SlateTerms.apply(self.scores, actions)
+            return log_prob
         scores = self.scores - self.scores.amax(-1, keepdim=True).detach()  # (B, C)
         chosen = scores.gather(1, actions)  # (B, K)
         rest = scores.scatter(1, actions, NOTHING)  # (B, C): what no slot took
@@ -66,6 +72,11 @@ class PlackettLuce(Distribution):
         log_norm = torch.logaddexp(tail, log_rest)  # (B, K): mass still on the table at pick k
         self._entropy = self._path_entropy(chosen, rest, log_rest, log_norm)
         return (chosen - log_norm).sum(-1)
+
+    def _close(self) -> bool:
+        """Return whether all odds of a row are numbers beside each other."""
+        low, high = self.scores.detach().aminmax(dim=-1)
+        return bool(((high - low) < WIDEST).all())
 
     @staticmethod
     def _path_entropy(

@@ -154,7 +154,7 @@ def test_the_policy_gradient_does_not_bend_the_predicted_response(world: World) 
     venv, ids = observe(world, "ids")
     policy = make_policy(world, venv)
     policy.core(ids).scores.square().sum().backward()
-    assert policy.response_query.weight.grad.abs().sum() == 0
+    assert policy.response_query.weight.grad is None
     assert policy.response_match.weight.grad is None
     assert policy.response_score.grad.abs().sum() > 0
     assert policy.query.weight.grad.abs().sum() > 0
