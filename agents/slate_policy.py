@@ -127,7 +127,7 @@ class SlatePolicy(ActorCriticPolicy):
             self.response_score = nn.Parameter(torch.tensor([1.0 / DIRECT_GAIN, 0.0]))
         self.targets: AuxRolloutBuffer | None = None
         self.inputs = Inputs(torch.zeros(0), torch.zeros(0))  # of the last slates chosen
-        self._memo: tuple[tuple[int, ...], torch.Tensor] | None = None
+        self._memo: tuple[torch.Tensor, torch.Tensor] | None = None
         self._totals: dict[str, torch.Tensor] = {}
         self._batches = 0
         self.optimizer = self.optimizer_class(
@@ -215,9 +215,10 @@ class SlatePolicy(ActorCriticPolicy):
         """Return embeddings of the whole catalogue, kept while weights stand still."""
         if torch.is_grad_enabled():
             return self.item_net(self.features.table)
-        version = tuple(p._version for p in self.item_net.parameters())  # noqa: SLF001
-        if self._memo is None or self._memo[0] != version:
-            self._memo = version, self.item_net(self.features.table)
+        weights = torch.nn.utils.parameters_to_vector(self.item_net.parameters())
+        # Compared, not counted by version: a fused optimiser's step leaves versions as they were.
+        if self._memo is None or not torch.equal(self._memo[0], weights):
+            self._memo = weights, self.item_net(self.features.table)
         return self._memo[1]
 
     def forward(
