@@ -6,6 +6,8 @@ from typing import Any, ClassVar, Protocol, Self, cast
 from gymnasium import spaces
 
 from slategym.agents.checkpoint import Arrays
+from slategym.agents.constraint import Constraint
+from slategym.agents.gradients import Gradients
 from slategym.agents.item_tables import Tables
 from slategym.agents.sb3_env import SB3VecEnv
 from slategym.agents.slate_policy import SlatePolicy
@@ -56,8 +58,11 @@ class Algorithm(Protocol):
     def figures(self) -> dict[str, float]:
         """Return what the last iteration logged, by name; numbers that are not finite stop it."""
 
-    def gradient_norms(self) -> dict[str, float]:
-        """Return each task's gradient norm on what all tasks share."""
+    def constrain(self, constraint: Constraint) -> None:
+        """Let a constraint add its part to the rewards; before `begin`."""
+
+    def gradients(self) -> Gradients:
+        """Return each task's gradient on what all tasks share, beside the policy's."""
 
     def get_state(self) -> tuple[Arrays, dict[str, Any]]:
         """Return arrays and facts that `set_state` continues from."""

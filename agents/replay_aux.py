@@ -15,6 +15,7 @@ from stable_baselines3.common.buffers import BaseBuffer, ReplayBuffer
 from stable_baselines3.common.type_aliases import DictReplayBufferSamples
 
 from slategym.agents.aux_buffers import Source, step_targets
+from slategym.agents.constraint import Constraint
 from slategym.agents.features import Inputs, Obs
 from slategym.errors import DataError
 
@@ -64,6 +65,8 @@ class AuxReplayBuffer(ReplayBuffer):
             1 they are those of the policy that acted, without correction, as in Peng's Q(lambda)
             (Kozuno et al. 2021).
         gamma: discount of that sum per step.
+        constraint: adds its part to the rewards when they are sampled; None: nothing. To be set
+            before the first ``add``.
         sampled: observations of the batch returned last.
         following: the observations after them.
         minibatch: auxiliary targets of the batch.
@@ -74,6 +77,7 @@ class AuxReplayBuffer(ReplayBuffer):
     source: Source
     reader: ReplayReader
     rng: np.random.Generator
+    constraint: Constraint | None = None
     pos: int
 
     def __init__(
@@ -128,6 +132,8 @@ class AuxReplayBuffer(ReplayBuffer):
             "ended": ended,
             "cut": cut,
         }
+        if self.constraint is not None:
+            arrays["gap"] = np.asarray(self.constraint.gap, np.float32)
         for name, array in arrays.items():
             if name not in self._rows:
                 self._rows[name] = np.zeros((self.buffer_size, *array.shape), array.dtype)
@@ -194,7 +200,11 @@ class AuxReplayBuffer(ReplayBuffer):
         going = np.ones(ended.shape, bool)
         going[:, 1:] = ~np.logical_or.accumulate(ended, axis=1)[:, :-1]
         factors = np.float32(self.reward_scale) * np.float32(self.gamma) ** np.arange(count)
-        earned = (self._rows["reward"][window, row[:, None]] * going) @ factors.astype(np.float32)
+        reward = self._rows["reward"][window, row[:, None]]
+        if self.constraint is not None:
+            price = np.float32(self.constraint.multiplier * self.constraint.scale)
+            reward = reward + price * self._rows["gap"][window, row[:, None]]
+        earned = (reward * going) @ factors.astype(np.float32)
         taken = going.sum(1)
         return earned, window[np.arange(len(step)), taken - 1], taken
 
@@ -276,7 +286,7 @@ _NOTHING_CUT: tuple[AnyArray, Rows] = (np.zeros(0, np.int64), {})
 
 def step_names(rows: Mapping[str, AnyArray]) -> list[str]:
     """Return which stored arrays are auxiliary targets."""
-    own = ("items", "action", "reward", "ended", "cut", *_HALF)
+    own = ("items", "action", "reward", "gap", "ended", "cut", *_HALF)
     return [name for name in rows if name not in own]
 
 

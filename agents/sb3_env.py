@@ -9,6 +9,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 
+from slategym.agents.constraint import Constraint
 from slategym.errors import DataError, UsageError
 
 Arrays = dict[str, NDArray[Any]]
@@ -26,6 +27,7 @@ class SB3VecEnv(VecEnv):
         venv: the wrapped environment.
         last_info: the info of the last step, arrays with leading axis B.
         reward_scale: multiplies the rewards handed on; episode returns stay as they are.
+        constraint: sees every step and adds its own part to the rewards handed on; None: nothing.
     """
 
     def __init__(self, venv: VectorEnv) -> None:
@@ -38,6 +40,7 @@ class SB3VecEnv(VecEnv):
         self.venv = venv
         self.last_info: dict[str, Any] = {}
         self.reward_scale = 1.0
+        self.constraint: Constraint | None = None
         self._steps = 0
         super().__init__(venv.num_envs, venv.single_observation_space, venv.single_action_space)
         self._nothing: dict[str, Any] = {}
@@ -76,6 +79,8 @@ class SB3VecEnv(VecEnv):
         infos = [self._nothing] * self.num_envs
         if done.any():
             self._fill(infos, np.flatnonzero(done), truncated & ~terminated, info["final_obs"])
+        if self.constraint is not None:
+            reward = self.constraint.reward(reward, info)
         # SB3 adds bootstrap values into the rewards in place; the product is its own copy.
         return observation, np.asarray(reward * self.reward_scale, np.float32), done, infos
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from slategym.agents.run_folder import RunFolder
+from slategym.agents.run_watch import Watch
 from slategym.agents.train_config import TrainConfig
 from slategym.agents.training import TrainResult, train
 from slategym.envs.world import World
@@ -20,6 +21,7 @@ def train_seeds(
     config: TrainConfig,
     seeds: int,
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> list[TrainResult]:
     """Train with seeds s, s + 1, ... into ``out/seed-s``, ...; each is continued where it stopped.
 
@@ -29,6 +31,7 @@ def train_seeds(
         config: gives the first seed.
         seeds: how many.
         progress: where to report to.
+        watch: as in `train`.
 
     Raises:
         UsageError: ``out`` is a run itself, or as in `train`.
@@ -41,7 +44,7 @@ def train_seeds(
     for seed in range(config.seed, config.seed + seeds):
         told.note(f"seed {seed}")
         path = folder / f"{PREFIX}{seed}"
-        results.append(train(world, path, replace(config, seed=seed), told))
+        results.append(train(world, path, replace(config, seed=seed), told, watch))
     return results
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 
@@ -18,6 +19,8 @@ from slategym.agents.checkpoint import (
     module_arrays,
     optimizer_arrays,
 )
+from slategym.agents.constraint import Constraint
+from slategym.agents.gradients import Gradients, compare
 from slategym.agents.item_tables import Tables
 from slategym.agents.replay_aux import AuxReplayBuffer
 from slategym.agents.sb3_env import SB3VecEnv
@@ -159,6 +162,7 @@ class SlateOffPolicy(OffPolicyAlgorithm):
 
     def begin(self, total_timesteps: int) -> None:
         """Get ready for `iterate`, as ``learn`` does before its loop."""
+        self.set_logger(Logger(folder=None, output_formats=[]))  # its own would leave a folder
         self._total_timesteps, self._callback = self._setup_learn(total_timesteps)
 
     def iterate(self) -> None:
@@ -264,8 +268,21 @@ class SlateOffPolicy(OffPolicyAlgorithm):
         """Return the task losses of ``rows`` transitions from memory, unweighted, by name."""
         raise NotImplementedError
 
+    def constrain(self, constraint: Constraint) -> None:
+        """Let a constraint add its part to the rewards when they are sampled from memory.
+
+        So all of memory is judged by today's multiplier, not by those of the days it was filled.
+        """
+        adapter = self._adapter()
+        constraint.deferred, constraint.scale = True, adapter.reward_scale
+        adapter.constraint = self.replay_buffer.constraint = constraint
+
     def gradient_norms(self, rows: int = 2048) -> dict[str, float]:
-        """Return each task's gradient norm on what all tasks share, the trunk and item network.
+        """Return each task's gradient norm; see `gradients`."""
+        return self.gradients(rows).norms
+
+    def gradients(self, rows: int = 2048) -> Gradients:
+        """Return each task's gradient on what all tasks share, the trunk and item network.
 
         Measured on transitions drawn from memory, without weights, clipping or a step; nothing
         that training draws from is used up.
@@ -274,25 +291,16 @@ class SlateOffPolicy(OffPolicyAlgorithm):
             rows: transitions to measure on.
         """
         if self.replay_buffer.steps < 2:
-            return {}
+            return Gradients({}, None, {})
         kept = self.replay_buffer.rng
         self.replay_buffer.rng = np.random.default_rng([self.seed or 0, self.num_timesteps, 2])
         with torch.random.fork_rng(devices=[]):
             losses = self.losses_of(rows)
         self.replay_buffer.rng = kept
-        shared = [*self.policy.trunk.parameters(), *self.policy.item_net.parameters()]
-        return {name: _norm(loss, shared) for name, loss in losses.items()}
+        policy = self.policy
+        return compare(losses, [*policy.trunk.parameters(), *policy.item_net.parameters()])
 
 
 def _under(arrays: Arrays, prefix: str) -> Arrays:
     """Return the arrays whose name starts with ``prefix``, without it."""
     return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-
-
-def _norm(loss: torch.Tensor, parameters: list[torch.nn.Parameter]) -> float:
-    """Return the Euclidean norm of the gradient of ``loss``; 0 where nothing depends on them."""
-    if not loss.requires_grad:
-        return 0.0
-    gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
-    squares = [g.square().sum() for g in gradients if g is not None]
-    return float(torch.stack(squares).sum().sqrt()) if squares else 0.0

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from gymnasium import spaces
 from numpy.typing import NDArray
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from slategym.agents.aux_buffers import AuxRolloutBuffer
@@ -18,6 +19,8 @@ from slategym.agents.checkpoint import (
     module_arrays,
     optimizer_arrays,
 )
+from slategym.agents.constraint import Constraint
+from slategym.agents.gradients import Gradients, compare
 from slategym.agents.item_tables import Tables
 from slategym.agents.sb3_env import SB3VecEnv
 from slategym.agents.slate_policy import SlatePolicy
@@ -120,6 +123,7 @@ class SlateOnPolicy(OnPolicyAlgorithm):
 
     def begin(self, total_timesteps: int) -> None:
         """Get ready for `iterate`, as ``learn`` does before its loop."""
+        self.set_logger(Logger(folder=None, output_formats=[]))  # its own would leave a folder
         self._total_timesteps, self._callback = self._setup_learn(total_timesteps)
 
     def iterate(self) -> None:
@@ -168,8 +172,16 @@ class SlateOnPolicy(OnPolicyAlgorithm):
     def _adapter(self) -> SB3VecEnv:
         return cast("SB3VecEnv", self.env)
 
+    def constrain(self, constraint: Constraint) -> None:
+        """Let a constraint add its part to the rewards, by the multiplier of the rollout."""
+        self._adapter().constraint = constraint
+
     def gradient_norms(self, rows: int = 2048) -> dict[str, float]:
-        """Return each task's gradient norm on what all tasks share, the trunk and item network.
+        """Return each task's gradient norm; see `gradients`."""
+        return self.gradients(rows).norms
+
+    def gradients(self, rows: int = 2048) -> Gradients:
+        """Return each task's gradient on what all tasks share, the trunk and item network.
 
         Measured on the first rows of the rollout held, without weights, clipping or a step.
 
@@ -189,17 +201,9 @@ class SlateOnPolicy(OnPolicyAlgorithm):
         if log_prob.requires_grad:
             losses["policy"] = -(advantage * ratio).mean()
         losses |= policy.aux_terms(core.shown(actions), buffer.minibatch)
-        shared = [*policy.trunk.parameters(), *policy.item_net.parameters()]
-        return {name: _norm(loss, shared) for name, loss in losses.items()}
+        return compare(losses, [*policy.trunk.parameters(), *policy.item_net.parameters()])
 
 
 def _under(arrays: Arrays, prefix: str) -> Arrays:
     """Return the arrays whose name starts with ``prefix``, without it."""
     return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-
-
-def _norm(loss: torch.Tensor, parameters: list[torch.nn.Parameter]) -> float:
-    """Return the Euclidean norm of the gradient of ``loss``."""
-    gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
-    squares = [g.square().sum() for g in gradients if g is not None]
-    return float(torch.stack(squares).sum().sqrt()) if squares else 0.0

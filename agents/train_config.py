@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self
 
 from slategym.agents.aux_losses import AUX_LOSSES
+from slategym.agents.aux_weights import WEIGHTINGS, AuxWeighting
+from slategym.agents.held_out import TRAIN, HeldItems, check_items
 from slategym.agents.item_tables import Tables
 from slategym.envs.classic_variant import ClassicVariant
 from slategym.envs.protocol import AnyVariant
@@ -47,11 +49,20 @@ RANGES: dict[str, tuple[float, float]] = {
     "checkpoint_every": (1, 1e6),
     "gradients_every": (0, 1e6),
     "threads": (1, 1024),
+    "aux_final": (0, 1000),
+    "floor": (-1e6, 1e6),
+    "multiplier_rate": (0, 1e6),
+    "multiplier_limit": (0, 1e9),
+    "patience": (0, 1e4),
+    "validation_users": (0, 0.9),
+    "validation_items": (0, 0.9),
 }
 CHOICES = {
     "observation": ("ids", "features"),
     "rank_by": ("policy", "response"),
     "scorer": ("product", "joint"),
+    "aux_weighting": WEIGHTINGS,
+    "keep": ("last", "best"),
 }
 OPTIONS = ("env", "algo_options")
 """Fields that hold options of others, checked where they are used."""
@@ -125,16 +136,36 @@ class TrainConfig:
     """Weight of the item-feature loss; 0 = off."""
     recommendation_features: float = 0.05
     """Weight of the recommendation-feature loss; 0 = off."""
+    aux_weighting: AuxWeighting = "fixed"
+    """The weights above stay, fall in a line ("scheduled") or are learned; see `AuxWeights`."""
+    aux_final: float = 0.0
+    """Share of the weights that is left at the end where they are scheduled."""
     rank_by: Literal["policy", "response"] = "policy"
     """"response": rank by the predicted click, no policy gradient (the supervised control)."""
     warm_start: str | None = None
     """A rule of the classic to be cloned first; see `slategym.agents.warm_start`."""
     warm_frames: int = 32_768
     """Frames of that rule; they do not count as frames of training."""
+    constraint: str | None = None
+    """A signal whose mean per slate must reach `floor`: "diversity" or "response_..."."""
+    floor: float = 0.0
+    """Of that signal, in its own unit."""
+    multiplier_rate: float = 1.0
+    """Step of the constraint's multiplier per rollout; see `slategym.agents.constraint`."""
+    multiplier_limit: float = 100.0
+    """Most the multiplier may be."""
     evaluations: int = 10
     """Points of the learning curve measured on fixed training users, besides the first."""
     evaluation_users: int = 256
     """Users per such point, one episode each, deterministic slates."""
+    validation_users: float = 0.0
+    """Share of the training users set aside; each point is then measured on them too."""
+    validation_items: float = 0.0
+    """Share of the items never shown in training; each point then has their return too."""
+    patience: int = 0
+    """Stop after so many evaluations without a better one; 0 = never."""
+    keep: Literal["last", "best"] = "last"
+    """Which weights the run ends with: the last, or those of the best evaluation."""
     checkpoint_every: int = 2
     """Rollouts between checkpoints; a killed run loses at most that many."""
     gradients_every: int = 10
@@ -151,6 +182,8 @@ class TrainConfig:
                 _check(entry.name, value, type(entry.default))
         if self.rank_by == "response" and self.rating == 0:
             raise UsageError("rank_by='response' needs rating > 0: it ranks by what that learns.")
+        if self.evaluations == 0 and (self.patience > 0 or self.keep == "best"):
+            raise UsageError("patience and keep='best' go by evaluations; set evaluations > 0.")
 
     @property
     def aux(self) -> dict[str, float]:
@@ -180,24 +213,43 @@ class TrainConfig:
             raise UsageError(f"{twice} is given both by itself and in env; give it once.")
         return get_variant(self.variant).override(**asked, **self.env)
 
-    def make_env(self, world: World | None, num_envs: int, observation: str) -> SlateVectorEnv:
+    def make_env(
+        self,
+        world: World | None,
+        num_envs: int,
+        observation: str,
+        *,
+        users: str = TRAIN,
+        held: bool | None = None,
+    ) -> SlateVectorEnv:
         """Return a batched environment of the task, over the world's training users if it has one.
 
         Args:
             world: None: a classic's users have none, another variant's live in its own world.
             num_envs: B.
             observation: "ids" or "features"; a classic without ids gives features.
+            users: the split of the world's users.
+            held: True: only items that training holds out are candidates, False: only others,
+                as in training; None: all items.
 
         Raises:
             UsageError: see `task`; or more candidates than the world has items.
         """
         task = self.task()
         if not isinstance(task, ClassicVariant):
+            if held is not None and self.validation_items > 0:
+                if world is not None:
+                    check_items(world.n_items, self.validation_items, task.num_candidates)
+                task = task.override(parts=[HeldItems(self.validation_items, float(held))])
             return SlateVectorEnv(
-                num_envs, variant=task, world=world, users="train", observation=observation
+                num_envs, variant=task, world=world, users=users, observation=observation
             )
         encoding = observation if observation in task.constants.observations else "features"
         return SlateVectorEnv(num_envs, variant=task, world=world, observation=encoding)
+
+    def aux_share(self, left: float) -> float:
+        """Return what scheduled weights are multiplied by when a share of training remains."""
+        return self.aux_final + (1.0 - self.aux_final) * left
 
     def schedule(self) -> Callable[[float], float]:
         """Return the learning rate over the share of training that remains."""
@@ -213,6 +265,7 @@ class TrainConfig:
         return {
             "tables": tables,
             "aux": self.aux,
+            "aux_weighting": self.aux_weighting,
             "rank_by": self.rank_by,
             "width": self.width,
             "embedding": self.embedding,

@@ -14,15 +14,19 @@ import torch
 
 from slategym.agents.algorithms import algorithm
 from slategym.agents.checkpoint import (
+    Arrays,
     module_arrays,
     read_checkpoint,
     save_arrays,
     write_checkpoint,
 )
-from slategym.agents.evaluation import evaluate
+from slategym.agents.constraint import Constraint
+from slategym.agents.judging import EVALUATION_SEED, Judges
 from slategym.agents.run_folder import RunFolder
+from slategym.agents.run_watch import Watch, point_of
 from slategym.agents.sb3_env import as_sb3
 from slategym.agents.serving import save_serving
+from slategym.agents.stopping import best_of, is_over
 from slategym.agents.train_config import TrainConfig
 from slategym.agents.trained import TrainedPolicy, tables_of
 from slategym.agents.warm_start import clone_rule
@@ -31,9 +35,8 @@ from slategym.envs.world import World
 from slategym.errors import DataError, UsageError
 from slategym.files import read_json
 from slategym.progress import Progress, Silent, stage
+from slategym.trackers import Tracker
 
-# Evaluation meets the same users with the same luck in every run, whatever its seed.
-EVALUATION_SEED = 20_261_124
 # What a random episode is worth where the scale of rewards is left to training.
 RANDOM_WORTH = 1.0
 SCALE_USERS = 512
@@ -52,12 +55,23 @@ class TrainResult:
     cpu_seconds: float
     """CPU time of collecting and learning, evaluations left out."""
     evaluations: tuple[dict[str, float], ...]
-    """frames, return, length, clicks on fixed training users, from untrained to final."""
+    """frames, return, length, clicks on fixed training users, from untrained to final; also on
+    held-out users and items where asked for, see `slategym.agents.judging.Judges.point`."""
+    stopped: bool = False
+    """Whether the run ended early, for want of a better evaluation."""
+    kept_frames: int | None = None
+    """Frames after which the kept weights were reached; None: at the end."""
+
+    @property
+    def kept(self) -> dict[str, float] | None:
+        """The evaluation of the weights that the run ended with, or None if there was none."""
+        found = [p for p in self.evaluations if p["frames"] == self.kept_frames]
+        return (found or self.evaluations or (None,))[-1]
 
     @property
     def final_return(self) -> float | None:
-        """Mean return at the last evaluation, or None if there was none."""
-        return self.evaluations[-1]["return"] if self.evaluations else None
+        """Mean return of the weights that the run ended with, or None if it was not measured."""
+        return None if self.kept is None else self.kept["return"]
 
 
 def train(
@@ -65,6 +79,7 @@ def train(
     out: str | Path,
     config: TrainConfig | None = None,
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> TrainResult:
     """Train an agent on a world's training users and write a RUN folder.
 
@@ -76,9 +91,11 @@ def train(
         out: the RUN folder; new, empty, or begun by the same call.
         config: what to train; the default configuration if None.
         progress: where to report to.
+        watch: who else is told of the curve; nobody if None.
 
     Raises:
-        UsageError: the folder holds another run, or the configuration does not fit the variant.
+        UsageError: the folder holds another run, the configuration does not fit the variant, or
+            a package that ``watch`` needs is not installed.
         DataError: the world or the checkpoint is damaged; or training diverged: the message says
             at which frame and by which figure.
     """
@@ -97,7 +114,7 @@ def train(
             trainer = _Trainer(opened, folder, config)
             if not begun:
                 folder.begin(opened, config, path)
-            trainer.run(progress)
+            trainer.run(progress, watch or Watch())
     return read_result(folder.path)
 
 
@@ -128,7 +145,9 @@ def read_result(run: str | Path) -> TrainResult:
     seconds = float(rollouts[-1]["cpu_seconds"]) if rollouts else 0.0
     evaluations = tuple({k: v for k, v in p.items() if k != "kind"} for p in points)
     seed = int(read_json(folder.agent)["config"]["seed"])
-    return TrainResult(folder.path, seed, frames, seconds, evaluations)
+    end = next((line for line in lines if line["kind"] == "end"), {})
+    kept, stopped = end.get("kept_frames"), bool(end.get("stopped", False))
+    return TrainResult(folder.path, seed, frames, seconds, evaluations, stopped, kept)
 
 
 @contextmanager
@@ -161,19 +180,28 @@ class _Trainer:
 
     def __init__(self, world: World | None, folder: RunFolder, config: TrainConfig) -> None:
         self.folder, self.config = folder, config
-        self.env = as_sb3(config.make_env(world, config.num_envs, config.observation))
+        self.judges = Judges(world, config)
+        seen = config.make_env(self.judges.world, config.num_envs, config.observation, held=False)
+        self.env = as_sb3(seen)
         self.env.reward_scale = config.reward_scale or _automatic_scale(world, config)
-        self.watched = config.make_env(world, config.evaluation_users, "ids")
         self.tables = tables_of(self.env.venv)
         self.model = algorithm(config.algo).from_config(self.env, self.tables, config)
+        self.constraint: Constraint | None = None
+        if self.judges.signal is not None:
+            bounds = config.floor, config.multiplier_rate, config.multiplier_limit
+            self.constraint = Constraint(self.judges.signal, *bounds)
+            self.model.constrain(self.constraint)
+        self.floor = None if self.constraint is None else config.floor
+        self.points: list[dict[str, Any]] = []
+        self.best: Arrays = {}
         self.cpu_seconds = 0.0
 
-    def run(self, progress: Progress) -> None:
+    def run(self, progress: Progress, watch: Watch) -> None:
         """Train from the latest checkpoint, or from the start, to the end."""
         rollouts, size = self.config.rollouts, self.config.rollout_frames
         self.model.begin(rollouts * size)
         done = self._resume()
-        with stage(progress, "train", rollouts * size):
+        with watch.open(self.folder) as self.tell, stage(progress, "train", rollouts * size):
             progress.advance("train", done * size)
             if done == 0:
                 self._start()
@@ -183,10 +211,37 @@ class _Trainer:
                 progress.advance("train", size)
                 if iteration + 1 in self._due():
                     self._evaluate(progress)
+                    if self._over():
+                        break
                 if (iteration + 1) % self.config.checkpoint_every == 0:
                     self._checkpoint(iteration + 1)
-        save_serving(self.folder.path, self.watched.single_observation_space, self.tables)
-        save_arrays(self.folder.weights, module_arrays(self.model.policy))
+            self._end(progress)
+        space = self.judges.watched.single_observation_space
+        save_serving(self.folder.path, space, self.tables)
+        save_arrays(self.folder.weights, self.best or module_arrays(self.model.policy))
+
+    tell: Tracker
+
+    def _append(self, record: dict[str, Any]) -> None:
+        """Add a line to the curve, and tell who watches."""
+        self.folder.append(record)
+        self.tell(*point_of(record))
+
+    def _over(self) -> bool:
+        """Return whether the last evaluations brought nothing better for too long."""
+        return is_over(self.points, self.config.patience, self.floor)
+
+    def _end(self, progress: Progress) -> None:
+        """Say in the curve how the run ended and which weights it keeps, where that is open."""
+        if self.config.patience == 0 and self.config.keep == "last":
+            return
+        frames = self.model.num_timesteps
+        best = int(self.points[best_of(self.points, self.floor)]["frames"])
+        kept = best if self.config.keep == "best" else frames
+        record = {"best_frames": best, "kept_frames": kept, "stopped": self._over()}
+        self._append({"kind": "end", "frames": frames} | record)
+        why = f"stopped at {frames:,} frames" if record["stopped"] else "all frames done"
+        progress.note(f"{why}; best at {best:,}, weights of {kept:,} kept")
 
     def _start(self) -> None:
         """Clone a rule first where that is asked for."""
@@ -205,13 +260,21 @@ class _Trainer:
         """Do one rollout and its gradient steps, and write its line of the curve."""
         start = time.process_time()
         seed_rollout(self.config.seed, iteration)
+        weigh = self.model.policy.weigh
+        weigh.share = self.config.aux_share(1.0 - iteration / self.config.rollouts)
         self.model.iterate()
         self.cpu_seconds += time.process_time() - start
         record = self._figures()
+        if self.constraint is not None:
+            record["constraint"] = self.constraint.update()
+        if weigh.weighting != "fixed":
+            record["aux_weights"] = weigh.now()
         every = self.config.gradients_every
         if every and iteration % every == 0:
-            record["gradient_norms"] = self.model.gradient_norms()
-        self.folder.append(record)
+            found = self.model.gradients()
+            record["gradient_norms"] = found.norms
+            record[f"cosine_with_{found.reference}"] = found.cosines
+        self._append(record)
 
     def _figures(self) -> dict[str, Any]:
         """Return what the last rollout says: returns, losses, time."""
@@ -233,16 +296,22 @@ class _Trainer:
         """Add a point on the fixed training users to the curve."""
         if self.config.evaluations == 0:
             return
-        agent = TrainedPolicy(self.model.policy)
-        point = evaluate(agent, self.watched, EVALUATION_SEED)
         frames = self.model.num_timesteps
-        self.folder.append({"kind": "evaluation", "frames": frames} | point)
+        found = self.judges.point(TrainedPolicy(self.model.policy))
+        point: dict[str, Any] = {"kind": "evaluation", "frames": frames} | found
+        self.points.append(point)
+        best = best_of(self.points, self.floor) == len(self.points) - 1
+        if best and self.config.keep == "best":
+            self.best = module_arrays(self.model.policy)
+        self._append(point)
         progress.note(f"{frames:,} frames: return {point['return']:.2f} on training users")
 
     def _checkpoint(self, iteration: int) -> None:
         """Make the state after ``iteration`` rollouts what a killed run continues from."""
         arrays, facts = self.model.get_state()
+        arrays |= {f"best.{name}": array for name, array in self.best.items()}
         facts |= {
+            "multiplier": 0.0 if self.constraint is None else self.constraint.multiplier,
             "cpu_seconds": self.cpu_seconds,
             "curve_bytes": self.folder.curve.stat().st_size,
         }
@@ -256,8 +325,12 @@ class _Trainer:
             return 0
         arrays, facts = found
         self.model.set_state(arrays, facts)
+        self.best = {k.removeprefix("best."): v for k, v in arrays.items() if k[:5] == "best."}
+        if self.constraint is not None:
+            self.constraint.multiplier = float(facts["multiplier"])
         self.cpu_seconds = float(facts["cpu_seconds"])
         self.folder.cut(int(facts["curve_bytes"]))
+        self.points = [p for p in self.folder.read_curve() if p["kind"] == "evaluation"]
         return int(facts["iteration"])
 
 
