@@ -27,6 +27,7 @@ DIRECT_GAIN = 4.0
 
 RankBy = Literal["policy", "response"]
 Scorer = Literal["product", "joint"]
+AuxTargets = Literal["true", "shuffled"]
 
 
 class SlatePolicy(ActorCriticPolicy):
@@ -53,6 +54,8 @@ class SlatePolicy(ActorCriticPolicy):
         width: W, width of the trunk.
         embedding: E, width of the item embedding.
         scorer: "product", or "joint": also score user, item and the other candidates together.
+        aux_targets: "true", or "shuffled": every target is that of another row of the minibatch,
+            a control for what the losses do apart from what they say.
         **options: further arguments of `ActorCriticPolicy`.
     """
 
@@ -69,6 +72,7 @@ class SlatePolicy(ActorCriticPolicy):
         width: int = 64,
         embedding: int = 32,
         scorer: Scorer = "product",
+        aux_targets: AuxTargets = "true",
         **options: Any,  # noqa: ANN401
     ) -> None:
         self.tables = tables
@@ -77,6 +81,7 @@ class SlatePolicy(ActorCriticPolicy):
         self.rank_by = rank_by
         self.width, self.embedding = width, embedding
         self.scorer: Scorer = scorer
+        self.aux_targets: AuxTargets = aux_targets
         if rank_by not in ("policy", "response"):
             raise UsageError(f"rank_by is {rank_by!r}; it must be 'policy' or 'response'.")
         if rank_by == "response" and not self.aux_weights.get(RatingLoss.name):
@@ -191,7 +196,7 @@ class SlatePolicy(ActorCriticPolicy):
                 listed = items.at(slate)
                 seen = match.gather(1, slate[..., None].expand(-1, -1, match.shape[2]))
             products = listed.dot(queries).transpose(1, 2) / self.embedding**0.5
-            return products + user + self.response_match(seen)
+            return products + user + DIRECT_GAIN * self.response_match(seen)
 
         return respond
 
@@ -256,6 +261,9 @@ class SlatePolicy(ActorCriticPolicy):
 
     def aux_terms(self, shown: Core, targets: Targets) -> dict[str, torch.Tensor]:
         """Return each auxiliary loss, unweighted, by name."""
+        if self.aux_targets == "shuffled":
+            order = torch.randperm(len(shown.state))
+            targets = {name: rows[order] for name, rows in targets.items()}
         return {name: loss.loss(shown, targets) for name, loss in self._losses().items()}
 
     def weighted(self, losses: Mapping[str, torch.Tensor]) -> torch.Tensor:

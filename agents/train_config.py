@@ -61,6 +61,7 @@ CHOICES = {
     "observation": ("ids", "features"),
     "rank_by": ("policy", "response"),
     "scorer": ("product", "joint"),
+    "aux_targets": ("true", "shuffled"),
     "aux_weighting": WEIGHTINGS,
     "keep": ("last", "best"),
 }
@@ -140,6 +141,8 @@ class TrainConfig:
     """The weights above stay, fall in a line ("scheduled") or are learned; see `AuxWeights`."""
     aux_final: float = 0.0
     """Share of the weights that is left at the end where they are scheduled."""
+    aux_targets: Literal["true", "shuffled"] = "true"
+    """"shuffled": targets of other rows of the minibatch, a control."""
     rank_by: Literal["policy", "response"] = "policy"
     """"response": rank by the predicted click, no policy gradient (the supervised control)."""
     warm_start: str | None = None
@@ -219,7 +222,6 @@ class TrainConfig:
         num_envs: int,
         observation: str,
         *,
-        users: str = TRAIN,
         held: bool | None = None,
     ) -> SlateVectorEnv:
         """Return a batched environment of the task, over the world's training users if it has one.
@@ -228,7 +230,6 @@ class TrainConfig:
             world: None: a classic's users have none, another variant's live in its own world.
             num_envs: B.
             observation: "ids" or "features"; a classic without ids gives features.
-            users: the split of the world's users.
             held: True: only items that training holds out are candidates, False: only others,
                 as in training; None: all items.
 
@@ -242,7 +243,7 @@ class TrainConfig:
                     check_items(world.n_items, self.validation_items, task.num_candidates)
                 task = task.override(parts=[HeldItems(self.validation_items, float(held))])
             return SlateVectorEnv(
-                num_envs, variant=task, world=world, users=users, observation=observation
+                num_envs, variant=task, world=world, users=TRAIN, observation=observation
             )
         encoding = observation if observation in task.constants.observations else "features"
         return SlateVectorEnv(num_envs, variant=task, world=world, observation=encoding)
@@ -270,6 +271,7 @@ class TrainConfig:
             "width": self.width,
             "embedding": self.embedding,
             "scorer": self.scorer,
+            "aux_targets": self.aux_targets,
         }
 
     def to_json(self) -> dict[str, Any]:

@@ -5,12 +5,13 @@ with the same luck. Cells (arm, seed) are kept as they finish: the same command 
 """
 
 import argparse
+import json
 import multiprocessing
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ from slategym.agents.policy import make_policy
 from slategym.benchmarks.aux_summary import REFERENCES, markdown, summarise
 from slategym.benchmarks.cells import Journal
 from slategym.benchmarks.rollout import Trajectories, rollout
+from slategym.envs.protocol import AnyVariant
+from slategym.envs.registry import get_variant
 from slategym.envs.world import World
+from slategym.envs.worlds import world_of
 from slategym.errors import SlateGymError, UsageError, unknown_name
 from slategym.files import read_json, write_json, write_text
 from slategym.progress import Progress, Silent, stage
@@ -32,6 +36,12 @@ ARMS: dict[str, dict[str, Any]] = {
     "item_features": {"item_features": None},
     "recommendation_features": {"recommendation_features": None},
     "all": {"rating": None, "item_features": None, "recommendation_features": None},
+    "shuffled": {
+        "rating": None,
+        "item_features": None,
+        "recommendation_features": None,
+        "aux_targets": "shuffled",
+    },
     "supervised": {"rating": None, "rank_by": "response"},
 }
 # Points of the learning curve; one of them lies near 25 % of the frames.
@@ -49,9 +59,23 @@ class StudySettings:
     """Training frames of a cell."""
     users: int
     """Held-out user streams the trained agent serves."""
+    variant: str = "slategym/World-v0"
+    """Registered id of the task."""
+    env: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters of the variant to override, a scenario among them."""
+    train: Mapping[str, Any] = field(default_factory=dict)
+    """Training options that all arms share."""
     user_seed: int = 0
     """First half of their names: every cell meets the same users with the same luck."""
-    schema: int = 1
+    schema: int = 2
+
+    def task(self) -> AnyVariant:
+        """Return the variant with its parameters.
+
+        Raises:
+            UsageError: an unknown variant or parameter.
+        """
+        return get_variant(self.variant).override(**self.env)
 
 
 def arm_options(arm: str) -> dict[str, Any]:
@@ -77,6 +101,9 @@ def run_study(
     frames: int = 150_000,
     arms: Sequence[str] = tuple(ARMS),
     users: int = 1024,
+    variant: str = "slategym/World-v0",
+    env: Mapping[str, Any] | None = None,
+    train: Mapping[str, Any] | None = None,
     workers: int = 2,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -89,6 +116,10 @@ def run_study(
         frames: training frames of a cell.
         arms: names in `ARMS`.
         users: held-out user streams that judge an agent.
+        variant: registered id of the task.
+        env: parameters of the variant to override; a scenario such as ``cold_start`` changes the
+            world that agents are told of.
+        train: training options that all arms share.
         workers: processes, each with one thread.
         progress: hears of finished cells.
 
@@ -96,12 +127,14 @@ def run_study(
         The content of ``aux_study.json``.
 
     Raises:
-        UsageError: an unknown arm, or ``out`` holds a study of other settings.
+        UsageError: an unknown arm, variant or parameter, or ``out`` holds a study of other
+            settings.
     """
     folder, told = Path(out), progress or Silent()
     options = {arm: arm_options(arm) for arm in arms}
     opened = World.open(Path(world))
-    settings = StudySettings(opened.hash, frames, users)
+    settings = StudySettings(opened.hash, frames, users, variant, env or {}, train or {})
+    settings.task()
     _claim(folder, settings)
     journal = Journal(folder / "cells.jsonl")
     cells = [
@@ -178,8 +211,9 @@ def run_cell(job: tuple[dict[str, Any], str, str]) -> dict[str, Any]:
         job: the cell, the WORLD folder and the study's folder.
     """
     cell, world_folder, folder = job
-    world = World.open(Path(world_folder))
     settings = cell["settings"]
+    task = StudySettings(**settings).task()
+    world = world_of(task, Path(world_folder))
     start = time.perf_counter()
     result = _reference(cell, world) if "policy" in cell else _trained(cell, world, Path(folder))
     run: Trajectories = result.pop("run")
@@ -198,14 +232,8 @@ def run_cell(job: tuple[dict[str, Any], str, str]) -> dict[str, Any]:
 
 def _reference(cell: dict[str, Any], world: World) -> dict[str, Any]:
     """Return the sessions of a policy that is not trained."""
-    return {"run": _judge(_policy(cell["policy"], world), world, cell["settings"])}
-
-
-def _policy(name: str, world: World) -> Any:  # noqa: ANN401
-    """Return a registered policy at the variant's own slate size."""
-    from slategym.envs.registry import get_variant
-
-    return make_policy(name, world, get_variant("slategym/World-v0").slate_size)
+    size = StudySettings(**cell["settings"]).task().slate_size
+    return {"run": _judge(make_policy(cell["policy"], world, size), world, cell["settings"])}
 
 
 def _trained(cell: dict[str, Any], world: World, folder: Path) -> dict[str, Any]:
@@ -218,8 +246,9 @@ def _trained(cell: dict[str, Any], world: World, folder: Path) -> dict[str, Any]
     config = TrainConfig(
         frames=cell["settings"]["frames"],
         seed=cell["seed"],
-        evaluations=EVALUATIONS,
-        **cell["options"],
+        variant=cell["settings"]["variant"],
+        env=cell["settings"]["env"],
+        **{"evaluations": EVALUATIONS, **cell["settings"]["train"], **cell["options"]},
     )
     trained = train(world, run, config)
     return {
@@ -232,7 +261,9 @@ def _trained(cell: dict[str, Any], world: World, folder: Path) -> dict[str, Any]
 
 def _judge(policy: Any, world: World, settings: dict[str, Any]) -> Trajectories:  # noqa: ANN401
     """Return the sessions of the held-out users, the same ones for every cell."""
-    return rollout(policy, world, users=settings["users"], seed=settings["user_seed"])
+    task = StudySettings(**settings).task()
+    users, seed = settings["users"], settings["user_seed"]
+    return rollout(policy, world, users=users, seed=seed, variant=task)
 
 
 class _Lines(Silent):
@@ -268,6 +299,26 @@ def _plain_errors() -> Iterator[None]:
         sys.exit(error.exit_code)
 
 
+def _shared(options: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return parameters of the task and training options from ``NAME=VALUE`` texts.
+
+    Raises:
+        UsageError: a text without "=".
+    """
+    env: dict[str, Any] = {}
+    train: dict[str, Any] = {}
+    for option in options:
+        name, equals, text = option.partition("=")
+        if not equals:
+            raise UsageError(f"-s {option!r} has no value; write NAME=VALUE.")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        (env if name.startswith("env.") else train)[name.removeprefix("env.")] = value
+    return env, train
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the study from the command line."""
     parser = argparse.ArgumentParser(
@@ -278,10 +329,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=10, help="training seeds of each arm")
     parser.add_argument("--frames", type=int, default=150_000, help="training frames of a cell")
     parser.add_argument("--users", type=int, default=1024, help="held-out users that judge")
+    parser.add_argument("--env", default="slategym/World-v0", help="the task")
+    parser.add_argument(
+        "-s",
+        dest="options",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a training option of all arms, or env.NAME: a parameter of the task",
+    )
     parser.add_argument("--workers", type=int, default=2, help="processes")
     parser.add_argument("--arms", nargs="+", default=list(ARMS), help=", ".join(ARMS))
     given = parser.parse_args(arguments)
     with _plain_errors():
+        env, train = _shared(given.options)
         study = run_study(
             given.world,
             given.out,
@@ -289,6 +350,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             frames=given.frames,
             arms=given.arms,
             users=given.users,
+            variant=given.env,
+            env=env,
+            train=train,
             workers=given.workers,
             progress=_Lines(),
         )

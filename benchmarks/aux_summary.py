@@ -17,11 +17,14 @@ from slategym.benchmarks.statistics import (
 
 FloatArray = npt.NDArray[np.float64]
 
-REFERENCES = ("random", "popularity", "cf-greedy", "cf-rested", "oracle-myopic")
+REFERENCES = (
+    "random", "popularity", "quality", "threshold", "cf-greedy", "cf-mmr", "cf-dpp",
+    "cf-calibrated", "cf-rested", "linucb", "oracle-myopic", "oracle-reward", "oracle-planner",
+)  # fmt: skip
 EARLY = 0.25
 SHARE = 0.9
 # Arms set against each other besides each against "none".
-CONTRASTS = (("all", "rating"), ("all", "supervised"))
+CONTRASTS = (("all", "rating"), ("all", "supervised"), ("all", "shuffled"))
 
 
 def summarise(lines: Sequence[dict[str, Any]], frames: int) -> dict[str, Any]:
@@ -149,7 +152,8 @@ def markdown(study: dict[str, Any]) -> str:
         "",
         _verdict(study),
         "",
-        f"World `{study['world_name']}`{' (synthetic)' if study['synthetic'] else ''}, "
+        f"`{settings['variant']}`{_changes(settings)} over the world "
+        f"`{study['world_name']}`{' (synthetic)' if study['synthetic'] else ''}, "
         f"{study['frames']:,} training frames, {settings['users']:,} held-out user streams, the "
         "same users with the same luck for every cell.",
         "",
@@ -180,8 +184,15 @@ _NOTES = (
     "users; a run that never gets there counts as the whole budget and is marked.",
     "",
     "`supervised` ranks by the predicted response and has no policy gradient: what it reaches is "
-    "supervised learning, not planning. `oracle-myopic` sees the hidden click probabilities.",
+    "supervised learning, not planning. `shuffled` has all losses with the targets of other rows. "
+    "`oracle-...` policies see what is hidden.",
 )
+
+
+def _changes(settings: dict[str, Any]) -> str:
+    """Return what differs from the variant and the training options as they are."""
+    changed = {**settings["env"], **settings["train"]}
+    return f" with {', '.join(f'{k}={v}' for k, v in changed.items())}" if changed else ""
 
 
 def _line(row: dict[str, Any]) -> str:

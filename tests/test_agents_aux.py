@@ -99,6 +99,26 @@ def test_the_joint_gradient_is_the_sum_of_all_losses() -> None:
         torch.testing.assert_close(joint[name], gradient, atol=1e-6, rtol=1e-5)
 
 
+def test_shuffled_targets_are_those_of_other_rows_of_the_minibatch() -> None:
+    model = collected(ALL)
+    batch = next(model.rollout_buffer.get(64))
+    targets = model.rollout_buffer.minibatch
+    core = model.policy.core(batch.observations)
+    shown = core.shown(batch.actions)
+    true = model.policy.aux_terms(shown, targets)
+    model.policy.aux_targets = "shuffled"
+    torch.manual_seed(5)
+    shuffled = model.policy.aux_terms(shown, targets)
+    torch.manual_seed(5)
+    order = torch.randperm(64)
+    model.policy.aux_targets = "true"
+    moved = model.policy.aux_terms(shown, {name: rows[order] for name, rows in targets.items()})
+    assert shuffled.keys() == true.keys()
+    for name, loss in shuffled.items():
+        assert loss == moved[name]
+        assert loss != true[name]
+
+
 def test_targets_belong_to_the_transitions_they_come_with() -> None:
     model = collected(ALL)
     world, buffer = tiny_world(), model.rollout_buffer

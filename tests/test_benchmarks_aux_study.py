@@ -1,6 +1,7 @@
 """The auxiliary-loss study: its arms, its arithmetic, and that it resumes."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from slategym.agents.train_config import TrainConfig
 from slategym.benchmarks import aux_study
-from slategym.benchmarks.aux_study import ARMS, arm_options, main, run_study
+from slategym.benchmarks.aux_study import ARMS, OFF, StudySettings, arm_options, main, run_study
 from slategym.benchmarks.aux_summary import (
     REFERENCES,
     at_frame,
@@ -24,12 +25,13 @@ from slategym.errors import UsageError
 
 
 def test_each_arm_has_its_losses_and_no_other() -> None:
-    on = {arm: {k for k, v in arm_options(arm).items() if k != "rank_by" and v > 0} for arm in ARMS}
+    on = {arm: {name for name in OFF if arm_options(arm)[name] > 0} for arm in ARMS}
     assert on["none"] == set()
     assert on["rating"] == on["supervised"] == {"rating"}
-    assert on["all"] == {"rating", "item_features", "recommendation_features"}
+    assert on["all"] == on["shuffled"] == {"rating", "item_features", "recommendation_features"}
     assert arm_options("all")["rating"] == TrainConfig().rating
     assert arm_options("supervised")["rank_by"] == "response"
+    assert arm_options("shuffled")["aux_targets"] == "shuffled"
     for arm in ARMS:
         TrainConfig(**arm_options(arm))
 
@@ -46,6 +48,9 @@ def test_a_learning_curve_is_read_between_its_points() -> None:
     assert first_frame(frames, curve, 4.0) == 100.0
     assert first_frame(frames, curve, -1.0) == 0.0
     assert first_frame(frames, curve, 4.1) is None
+
+
+SETTINGS = asdict(StudySettings("0" * 64, 100, 3, env={"sparse": 0.1}))
 
 
 def line(arm: str, seed: int, final: float) -> dict[str, Any]:
@@ -76,7 +81,7 @@ def made_up() -> dict[str, Any]:
             line("all", seed, base + 2.0),
         ]
     return summarise(lines, 100) | {
-        "settings": {"users": 3},
+        "settings": SETTINGS,
         "world_name": "made up",
         "synthetic": True,
     }
@@ -114,15 +119,16 @@ def test_the_verdict_says_which_arms_differ_and_which_do_not() -> None:
     assert "- all minus rating: -0.0" in text
     nothing = [line("none", seed, 9.0 + seed) for seed in range(4)]
     nothing += [line("all", seed, 9.0 + seed + (-1) ** seed) for seed in range(4)]
-    facts = {"settings": {"users": 3}, "world_name": "w", "synthetic": False}
+    facts = {"settings": SETTINGS, "world_name": "w", "synthetic": False}
     flat = markdown(summarise(nothing, 100) | facts)
     assert "Final return cannot be told from that of `none` for `all`." in flat
     assert "| random (not trained) | | 2.00 [" in text
+    assert "`slategym/World-v0` with sparse=0.1 over the world `w`" in flat
 
 
 def test_a_study_without_none_compares_nothing() -> None:
     lines = [line("rating", seed, 1.0) for seed in range(3)]
-    study = summarise(lines, 100) | {"settings": {"users": 1}, "world_name": "w", "synthetic": True}
+    study = summarise(lines, 100) | {"settings": SETTINGS, "world_name": "w", "synthetic": True}
     assert "Nothing is compared" in markdown(study)
 
 
@@ -165,6 +171,21 @@ def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
         main([*common, "--out", out, "--workers", workers, "--arms", "none", "rating"])
     one, two = (json.loads((tmp_path / w / "aux_study.json").read_text()) for w in ("1", "2"))
     assert [row["finals"] for row in one["arms"]] == [row["finals"] for row in two["arms"]]
+
+
+def test_a_study_may_be_of_any_variant_in_any_scenario(tmp_path: Path) -> None:
+    tiny_world().save(tmp_path / "world")
+    options = ["--frames", "64", "--users", "8", "--workers", "1", "--seeds", "1", "--arms", "all"]
+    shared = ["--env", "slategym/Music-v0", "-s", "env.cold_start=[0.3, 0]", "-s", "num_envs=32"]
+    shared += ["-s", "n_steps=2", "-s", "batch_size=32", "-s", "evaluations=1"]
+    out = tmp_path / "out"
+    main(["--world", str(tmp_path / "world"), "--out", str(out), *options, *shared])
+    study = json.loads((out / "aux_study.json").read_text())
+    assert study["settings"]["env"] == {"cold_start": [0.3, 0]}
+    assert study["settings"]["train"]["num_envs"] == 32
+    run = json.loads((out / "runs" / "all-s0" / "agent.json").read_text())
+    assert run["config"]["variant"] == "slategym/Music-v0"
+    assert run["config"]["env"] == {"cold_start": [0.3, 0]}
 
 
 def test_a_wrong_call_ends_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
