@@ -7,10 +7,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
 
-from slategym.benchmarks import metrics
+from slategym.benchmarks.comparison import all_pairs
+from slategym.benchmarks.manifest import world_facts
+from slategym.benchmarks.metric_list import METRICS
 from slategym.benchmarks.rollout import Trajectories
+from slategym.benchmarks.session_numbers import (
+    interval_of,
+    lorenz_of,
+    session_metrics,
+    set_metrics,
+    still_there,
+    still_visiting,
+)
 from slategym.benchmarks.statistics import Interval, UserBootstrap, paired_superiority
 from slategym.envs.world import World
 from slategym.errors import DataError
@@ -74,11 +83,12 @@ class PolicyRuns:
 
 @dataclass(frozen=True)
 class _Measured:
-    """A policy with one number a session for each session-level metric, and its exposure."""
+    """A policy with its numbers."""
 
     policy: PolicyRuns
     sessions: dict[str, FloatArray]  # each (N,)
-    exposure: sp.csr_array  # (N, I)
+    sets: dict[str, Interval]
+    lorenz: FloatArray  # (101,)
 
 
 def analyse(world: World, policies: Sequence[PolicyRuns], *, seed: int = 0) -> dict[str, Any]:
@@ -101,7 +111,7 @@ def analyse(world: World, policies: Sequence[PolicyRuns], *, seed: int = 0) -> d
             )
     bootstrap = UserBootstrap(first.users, seed=seed)
     measured = sorted(
-        (_measure(world, policy) for policy in policies),
+        (_measure(world, policy, bootstrap) for policy in policies),
         key=lambda one: -float(one.sessions["return"].mean()),
     )
     rows = [_row(one, bootstrap) for one in measured]
@@ -119,49 +129,39 @@ def analyse(world: World, policies: Sequence[PolicyRuns], *, seed: int = 0) -> d
         "paired": paired,
         "against_winner": against,
         **_verdict(winner, against, {one.policy.name: one for one in measured}),
-        "survival": {one.policy.name: _survival(one.policy) for one in measured},
+        "survival": {one.policy.name: still_there(one.sessions["length"]) for one in measured},
+        "returning": {
+            one.policy.name: still_visiting(one.sessions["last_visit"])
+            for one in measured
+            if "last_visit" in one.sessions
+        },
+        "compared": all_pairs(
+            {one.policy.name: float(one.sessions["return"].mean()) for one in measured},
+            {one.policy.name: _replicates(one, bootstrap) for one in measured},
+            bootstrap.groups,
+        ),
         "lorenz": {one.policy.name: _lorenz(one) for one in measured},
         "sessions_per_policy": len(first.users),
         "distinct_users": bootstrap.groups,
         "replicates": len(bootstrap.weights),
-        "metrics": [metric.__dict__ for metric in metrics.METRICS],
-        "world": _world(world),
+        "metrics": [metric.__dict__ for metric in METRICS],
+        "world": world_facts(world),
     }
 
 
-def _measure(world: World, policy: PolicyRuns) -> _Measured:
-    """Return the session-level numbers of a policy."""
+def _measure(world: World, policy: PolicyRuns, bootstrap: UserBootstrap) -> _Measured:
+    """Return the numbers of a policy."""
     parts = [session_metrics(world, run) for run in policy.runs]
-    sessions = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-    exposure = [metrics.exposure_matrix(run.shown, world.n_items) for run in policy.runs]
-    return _Measured(policy, sessions, sp.csr_array(sp.vstack(exposure)))
-
-
-def session_metrics(world: World, run: Trajectories) -> dict[str, FloatArray]:
-    """Return every session-level metric of a rollout, each (B,), by key."""
-    impressions = (run.shown >= 0).sum(axis=(0, 2))
-    novelty = metrics.self_information(world.item_popularity)
-    clicks = run.clicks.astype(np.float64)
-    rate = np.full(len(run), np.nan)
-    np.divide(clicks, impressions, out=rate, where=impressions > 0)
-    return {
-        "return": run.returns,
-        "clicks": clicks,
-        "click_rate": rate,
-        "minutes": run.minutes,
-        "length": run.length.astype(np.float64),
-        "diversity": metrics.session_diversity(run.shown, world.directions),
-        "novelty": metrics.mean_over_shown(run.shown, novelty),
-        "topic_entropy": metrics.topic_entropy(run.shown, run.clicked, world.item_topics),
-    }
+    known = [key for key in parts[0] if all(key in part for part in parts)]
+    sessions = {key: np.concatenate([part[key] for part in parts]) for key in known}
+    drawn = set_metrics(world, policy.runs, bootstrap)
+    sets = {key: interval_of(values) for key, values in drawn.items()}
+    return _Measured(policy, sessions, sets, lorenz_of(world, policy.runs))
 
 
 def _row(one: _Measured, bootstrap: UserBootstrap) -> dict[str, Any]:
     """Return a policy's line of the leaderboard."""
-    numbers = {key: bootstrap.mean(values) for key, values in one.sessions.items()}
-    sets = {"coverage": metrics.coverage, "gini": metrics.gini}
-    for key, statistic in sets.items():
-        numbers[key] = bootstrap.set_statistic(one.exposure, statistic, (0.0, 1.0))
+    numbers = {key: bootstrap.mean(values) for key, values in one.sessions.items()} | one.sets
     return {
         "name": one.policy.name,
         "label": one.policy.label,
@@ -254,31 +254,13 @@ def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _survival(policy: PolicyRuns) -> list[float]:
-    """Return the share of sessions that see slate t, for t = 1, 2, ... (T,)."""
-    length = np.concatenate([run.length for run in policy.runs])
-    steps = np.arange(1, int(length.max()) + 1)
-    return [round(float(np.mean(length >= step)), 5) for step in steps]
+def _replicates(one: _Measured, bootstrap: UserBootstrap) -> FloatArray:
+    """Return the mean return on each resample (R,)."""
+    drawn = bootstrap.mean_replicates(one.sessions["return"])
+    return drawn if bootstrap.groups > 1 else np.full_like(drawn, np.nan)
 
 
 def _lorenz(one: _Measured) -> dict[str, list[float]]:
     """Return the Lorenz curve of exposure."""
-    items, exposure = metrics.lorenz(np.asarray(one.exposure.sum(axis=0)).ravel())
-    return {"items": np.round(items, 4).tolist(), "exposure": np.round(exposure, 5).tolist()}
-
-
-def _world(world: World) -> dict[str, Any]:
-    """Return what the report says about the world."""
-    info = world.info
-    return {
-        "name": info.name,
-        "hash": world.hash,
-        "synthetic": info.synthetic,
-        "items": world.n_items,
-        "users": world.n_users,
-        "source": info.source,
-        "licence": info.licence,
-        "assumptions": list(info.assumptions),
-        "metrics": dict(info.metrics),
-        "provenance": dict(info.provenance),
-    }
+    items = np.linspace(0.0, 1.0, len(one.lorenz))
+    return {"items": np.round(items, 4).tolist(), "exposure": np.round(one.lorenz, 5).tolist()}

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from slategym.benchmarks.metrics import intra_list_diversity
+from slategym.benchmarks.metrics import exposure_matrix
 from slategym.errors import UsageError
 
 FloatArray = npt.NDArray[np.float64]
@@ -73,7 +73,15 @@ def pooled_diversity(
         consumed: which impressions count (T, B, K), e.g. those clicked; ``None`` means all.
     """
     kept = np.where(consumed, shown, -1) if consumed is not None else shown
-    return intra_list_diversity(np.swapaxes(kept, 0, 1).reshape(shown.shape[1], -1), vectors)
+    unit = _units(vectors)
+    known = (np.abs(unit).sum(axis=1) > 0).astype(np.float64)
+    counts = exposure_matrix(kept, len(vectors))
+    # |sum of unit vectors|^2 = n + 2 * (sum of the cosines of unordered pairs)
+    size = np.asarray(counts @ known)
+    squared = np.square(np.asarray(counts @ unit)).sum(axis=1)
+    pairs = size * (size - 1.0)
+    mean = np.divide(squared - size, pairs, out=np.full(len(size), np.nan), where=pairs > 0)
+    return np.clip(1.0 - mean, 0.0, 2.0)
 
 
 def subtopic_recall(lists: IntArray, labels: Numbers) -> FloatArray:

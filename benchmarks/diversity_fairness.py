@@ -52,18 +52,18 @@ def catalogue_shares(groups: IntArray, n_groups: int) -> FloatArray:
     return counts / max(float(counts.sum()), 1.0)
 
 
-def exposure_gap(shares: npt.ArrayLike, deserved: npt.ArrayLike) -> float:
-    """Return how much exposure would have to move to be fair, in [0, 1]: total variation.
+def exposure_gap(shares: npt.ArrayLike, deserved: npt.ArrayLike) -> FloatArray:
+    """Return how much exposure would have to move to be fair (...), in [0, 1]: total variation.
 
     ``sum_g |share_g - deserved_g| / 2``. Deserved is a choice: `catalogue_shares` treats all items
     alike, shares of relevance give the equity of attention of Biega et al. 2018.
 
     Args:
-        shares: share of exposure (G,).
+        shares: share of exposure (..., G).
         deserved: share that would be fair (G,).
     """
     difference = np.asarray(shares, np.float64) - np.asarray(deserved, np.float64)
-    return float(np.abs(difference).sum() / 2.0)
+    return np.asarray(np.abs(difference).sum(axis=-1) / 2.0)
 
 
 def exposure_ratio(shares: npt.ArrayLike, deserved: npt.ArrayLike) -> float:

@@ -36,6 +36,18 @@ _KNOWN = {
     "cf-rested": "#5f9e3a",
     "linucb": "#c77a9b",
     "oracle-myopic": "#9a7bd0",
+    "ppo": "#d9482b",
+    "supervised": "#8c5a2b",
+    "kale": "#5f9e3a",
+    "choc": "#8a6d4b",
+    "myopic": "#c77a9b",
+    "planner": "#3b82c4",
+    "ratio": "#1a9b8a",
+    "prior": "#b5852a",
+    "bayes": "#3b82c4",
+    "oracle:optimal": "#9a7bd0",
+    "oracle:ratio": "#9a7bd0",
+    "oracle:oracle_affinity": "#9a7bd0",
 }
 _AGENTS = ("#d9482b", "#c2479b", "#e08a1e", "#a83246")
 MARKERS = "osD^vPX*<>"

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from slategym.benchmarks.analysis import session_metrics
+from slategym.benchmarks.curves import read_curve
 from slategym.benchmarks.executor import Arrays, Cell
 from slategym.benchmarks.experiment import Task, task_of
-from slategym.benchmarks.rollout import rollout
+from slategym.benchmarks.rollout import Trajectories, rollout
+from slategym.benchmarks.session_numbers import lorenz_of, session_metrics, set_metrics
+from slategym.benchmarks.statistics import UserBootstrap
 from slategym.envs.classic_variant import ClassicVariant
 from slategym.envs.oracles import oracle
 from slategym.envs.vector import SlateVectorEnv
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
 _POLICY_STREAM = 0x51A7E
 ORACLE = "oracle:"
 """Before the name of one of `slategym.envs.oracles.oracle_names`."""
+SET, CURVE, SLATES, LORENZ = "set/", "curve/", "trace/slates", "lorenz/exposure"
+"""Arrays that are not one number a session: a set-level metric with its replicates on resampled
+users (1 + R,); a learning curve (P,); slates of the first streams (S, T, K); a Lorenz curve."""
+SET_REPLICATES = 500
+_TRACED = 4  # streams whose slates are kept
 
 Act = Callable[[Mapping[str, Any], Mapping[str, Any], np.random.Generator], npt.NDArray[Any]]
 """Observation, info, randomness -> slates (B, K)."""
@@ -34,7 +41,8 @@ Act = Callable[[Mapping[str, Any], Mapping[str, Any], np.random.Generator], npt.
 def run_cell(cell: Cell, scratch: str | None) -> Arrays:
     """Return one number a session for each metric, each (N,), N user seeds times users.
 
-    ``user`` is what tells distinct users apart.
+    ``user`` is what tells distinct users apart. Names with a stroke are of all sessions together:
+    see `SET` and its neighbours.
 
     Args:
         cell: of `Experiment.cells`.
@@ -51,7 +59,22 @@ def run_cell(cell: Cell, scratch: str | None) -> Arrays:
         run = Path(scratch or spare) / "run"
         config = _train(task, cell["agent"]["settings"], int(cell["seed"]), run)
         # An agent may observe more than the task says, such as a longer history.
-        return _all_sessions(replace(task, changes=config.env), cell, run)
+        sessions = _all_sessions(replace(task, changes=config.env), cell, run)
+        return sessions | _learning(run)
+
+
+def played_changes(task: Task, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a task as an agent plays it, who may observe more."""
+    return {**settings.get("env", {}), **task.changes}
+
+
+def _learning(run: Path) -> Arrays:
+    """Return the returns met in training."""
+    curve = read_curve("", run)["exploring"]
+    return {
+        f"{CURVE}frames": np.array(curve["frames"], np.float64),
+        f"{CURVE}returns": np.array(curve["values"], np.float64),
+    }
 
 
 def _train(task: Task, settings: Mapping[str, Any], seed: int, run: Path) -> "TrainConfig":
@@ -59,7 +82,7 @@ def _train(task: Task, settings: Mapping[str, Any], seed: int, run: Path) -> "Tr
     from slategym.agents.train_config import TrainConfig
     from slategym.agents.training import train
 
-    env = {**settings.get("env", {}), **task.changes}
+    env = played_changes(task, settings)
     chosen = {**settings, "variant": task.variant, "env": env, "seed": seed}
     config = TrainConfig.from_json(chosen)
     train(None if task.world is None else as_world(task.world), run, config)
@@ -68,15 +91,32 @@ def _train(task: Task, settings: Mapping[str, Any], seed: int, run: Path) -> "Tr
 
 def _all_sessions(task: Task, cell: Cell, run: Path | None) -> Arrays:
     """Return the sessions of every user seed, one after the other."""
-    play = _classic if isinstance(task.task(), ClassicVariant) else _world
-    parts = [
-        play(task, cell.get("policy", ""), run, int(cell["users"]), int(seed))
-        for seed in cell["user_seeds"]
-    ]
-    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    policy, users = cell.get("policy", ""), int(cell["users"])
+    seeds = [int(seed) for seed in cell["user_seeds"]]
+    if not isinstance(task.task(), ClassicVariant):
+        return _world([_played(task, policy, run, users, seed) for seed in seeds], task)
+    parts = [_classic(task, policy, run, users, seed) for seed in seeds]
+    joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    return joined | {SLATES: parts[0][SLATES]}
 
 
-def _world(task: Task, policy: str, run: Path | None, users: int, seed: int) -> Arrays:
+def _world(played: list[Trajectories], task: Task) -> Arrays:
+    """Return the numbers of the sessions of a world."""
+    world = as_world(task.world)
+    parts = [{"user": run.users, **session_metrics(world, run)} for run in played]
+    sessions = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    bootstrap = UserBootstrap(sessions["user"], replicates=SET_REPLICATES)
+    sets = set_metrics(world, played, bootstrap)
+    traced = played[0].shown[:, :_TRACED]
+    return {
+        **sessions,
+        **{f"{SET}{key}": drawn for key, drawn in sets.items()},
+        LORENZ: lorenz_of(world, played),
+        SLATES: np.ascontiguousarray(np.swapaxes(traced, 0, 1)),
+    }
+
+
+def _played(task: Task, policy: str, run: Path | None, users: int, seed: int) -> Trajectories:
     """Return the sessions of user streams (seed, 0), (seed, 1), ... of a world."""
     from slategym.agents.policy import make_policy
     from slategym.agents.trained import load_agent
@@ -87,10 +127,7 @@ def _world(task: Task, policy: str, run: Path | None, users: int, seed: int) -> 
         if run is None
         else load_agent(run, world, slate_size=variant.slate_size)
     )
-    played = rollout(
-        chosen, world, users=users, seed=seed, variant=variant, split=task.session_users
-    )
-    return {"user": played.users, **session_metrics(world, played)}
+    return rollout(chosen, world, users=users, seed=seed, variant=variant, split=task.session_users)
 
 
 def _classic(task: Task, policy: str, run: Path | None, users: int, seed: int) -> Arrays:
@@ -131,6 +168,8 @@ def _seeing(variant: ClassicVariant, name: str) -> Act:
 def classic_sessions(variant: ClassicVariant, act: Act, users: int, seed: int) -> Arrays:
     """Return ``return``, ``clicks`` and ``length`` of one session of each user stream, (B,).
 
+    And `SLATES`, positions shown to the first streams (S, T, K), -1 after the end.
+
     Args:
         variant: a classic task.
         act: chooses slates; it may look at ``info["privileged"]``.
@@ -141,10 +180,12 @@ def classic_sessions(variant: ClassicVariant, act: Act, users: int, seed: int) -
     observation, info = env.reset(seed=seed)
     alive = np.ones(users, np.bool_)
     returns, clicks, length = np.zeros((3, users))
-    step = 0
+    step, traced = 0, []
     while alive.any():
         rng = np.random.default_rng((_POLICY_STREAM, seed, step))
         slates = np.asarray(act(observation, info, rng)).reshape(env.action_space.shape)
+        kept = slates.reshape(users, -1)[:_TRACED]
+        traced.append(np.where(alive[:_TRACED, None], kept, -1).astype(np.int32))
         observation, reward, terminated, truncated, info = env.step(slates)
         returns += np.where(alive, reward, 0.0)
         clicks += np.where(alive, np.asarray(info["response"]["click"]).sum(axis=1), 0.0)
@@ -152,4 +193,10 @@ def classic_sessions(variant: ClassicVariant, act: Act, users: int, seed: int) -
         alive &= ~(terminated | truncated)
         step += 1
     stream = (np.int64(seed) << np.int64(32)) + np.arange(users)
-    return {"user": stream, "return": returns, "clicks": clicks, "length": length}
+    return {
+        "user": stream,
+        "return": returns,
+        "clicks": clicks,
+        "length": length,
+        SLATES: np.stack(traced, axis=1),
+    }

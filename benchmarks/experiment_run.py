@@ -9,12 +9,16 @@ from slategym.benchmarks.cells import CellJournal, cell_key
 from slategym.benchmarks.executor import Arrays, Executor
 from slategym.benchmarks.experiment import Experiment, Task
 from slategym.benchmarks.experiment_cells import run_cell
+from slategym.benchmarks.experiment_examples import examples, write_pictures
 from slategym.benchmarks.experiment_scores import Contender, TaskRuns, score
+from slategym.benchmarks.manifest import machine, world_facts
+from slategym.envs.worlds import as_world
 from slategym.errors import DataError, UsageError
 from slategym.files import read_json, write_json
 from slategym.progress import Progress, Silent, stage
 
 EXPERIMENT, RESULTS, TIMINGS = "experiment.json", "results.json", "timings.json"
+MANIFEST = "manifest.json"  # apart from the results: it differs from machine to machine
 Found = dict[tuple[str, str], list[tuple[int, Arrays]]]
 
 
@@ -54,7 +58,12 @@ def run_experiment(
         found.setdefault((task, name), []).append((seed or 0, arrays[cell_key(cell)]))
     with stage(progress, "analyse"):
         results = _scored(experiment, found)
+        for number, (task, table) in enumerate(
+            zip(experiment.tasks, results["tasks"], strict=True)
+        ):
+            write_pictures(task, number, table["examples"], folder)
     write_json(folder / RESULTS, results)
+    write_json(folder / MANIFEST, machine())
     write_json(folder / TIMINGS, _timings(experiment, folder))
     return results
 
@@ -160,8 +169,17 @@ def _union(first: Iterable[Any], second: Iterable[Any]) -> tuple[Any, ...]:
 
 def _scored(experiment: Experiment, found: Found) -> dict[str, Any]:
     """Return the results of an experiment's sessions."""
-    tasks = [_runs(task, found) for task in experiment.tasks]
-    return {"experiment": experiment.to_json(), "hash": experiment.hash, **score(tasks)}
+    runs = [_runs(task, found) for task in experiment.tasks]
+    scored = score(runs)
+    for task, played, table in zip(experiment.tasks, runs, scored["tasks"], strict=True):
+        table["examples"] = examples(task, played.contenders, table, experiment.user_seeds)
+    worlds = {task.world: as_world(task.world) for task in experiment.tasks if task.world}
+    return {
+        "experiment": experiment.to_json(),
+        "hash": experiment.hash,
+        "worlds": [world_facts(world) for world in worlds.values()],
+        **scored,
+    }
 
 
 def _runs(task: Task, found: Found) -> TaskRuns:
@@ -171,7 +189,8 @@ def _runs(task: Task, found: Found) -> TaskRuns:
         kind = "reference" if name in task.references else "policy"
         kind = kind if name in task.policies else "agent"
         runs = sorted(found[task.name, name], key=lambda run: run[0])
-        contenders.append(Contender(name, kind, tuple(arrays for _, arrays in runs)))
+        arrays, seeds = tuple(run for _, run in runs), tuple(seed for seed, _ in runs)
+        contenders.append(Contender(name, kind, arrays, seeds))
     return TaskRuns(task.name, tuple(contenders), task.best)
 
 

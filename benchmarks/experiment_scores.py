@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from slategym.benchmarks.comparison import LEVEL, all_pairs, holm
 from slategym.benchmarks.executor import Arrays
+from slategym.benchmarks.experiment_tables import curves, metric_intervals
 from slategym.benchmarks.statistics import (
     REPLICATES,
     Interval,
@@ -20,7 +22,6 @@ from slategym.benchmarks.statistics import (
 from slategym.errors import DataError
 
 FloatArray = npt.NDArray[np.float64]
-LEVEL = 0.05  # of a family of comparisons, after Holm
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,13 @@ class Contender:
         name: in tables.
         kind: "agent", "policy" or "reference" (sees what no platform sees; never wins).
         runs: arrays of `run_cell`, one for each training seed; one in all without training.
+        training_seeds: of the runs.
     """
 
     name: str
     kind: str
     runs: tuple[Arrays, ...]
+    training_seeds: tuple[int, ...] = ()
 
     def means(self, key: str) -> FloatArray:
         """Return the mean over sessions of each run (S,); sessions without the number left out."""
@@ -76,16 +79,6 @@ def score(tasks: Sequence[TaskRuns], *, seed: int = 0) -> dict[str, Any]:
     return {"tasks": tables, "overall": _overall(tasks, tables, seed), "replicates": REPLICATES}
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values adjusted for all comparisons being made together (Holm 1979), in [0, 1]."""
-    order = np.argsort(p_values, kind="stable")
-    adjusted, running = np.zeros(len(p_values)), 0.0
-    for rank, index in enumerate(order.tolist()):
-        running = max(running, (len(p_values) - rank) * p_values[index])
-        adjusted[index] = min(1.0, running)
-    return [float(value) for value in adjusted]
-
-
 def _table(task: TaskRuns, seed: int) -> dict[str, Any]:
     """Return one task's leaderboard, best first."""
     users = task.contenders[0].runs[0]["user"]
@@ -99,7 +92,7 @@ def _table(task: TaskRuns, seed: int) -> dict[str, Any]:
     drawn = {one.name: _Drawn(one, bootstrap, seed) for one in task.contenders}
     ranked = sorted(task.contenders, key=lambda one: -drawn[one.name].estimate)
     winner = next((one for one in ranked if one.kind != "reference"), ranked[0])
-    rows = [_row(one, drawn, winner, task) for one in ranked]
+    rows = [_row(one, drawn, winner, task, bootstrap) for one in ranked]
     rivals = [row for row in rows if row["name"] != winner.name and row["kind"] != "reference"]
     adjusted = holm([row["p"] for row in rivals])
     for row, p in zip(rivals, adjusted, strict=True):
@@ -112,6 +105,15 @@ def _table(task: TaskRuns, seed: int) -> dict[str, Any]:
         "distinct_users": bootstrap.groups,
         "best": task.best,
         "sentence": _sentence(task.name, winner, drawn, rivals),
+        "compared": all_pairs(
+            {one.name: drawn[one.name].estimate for one in ranked},
+            {one.name: drawn[one.name].both for one in ranked},
+            bootstrap.groups,
+        ),
+        "curves": curves(
+            {one.name: one.runs for one in ranked},
+            {one.name: one.training_seeds for one in ranked},
+        ),
     }
 
 
@@ -137,11 +139,12 @@ def _row(
     drawn: Mapping[str, _Drawn],
     winner: Contender,
     task: TaskRuns,
+    bootstrap: UserBootstrap,
 ) -> dict[str, Any]:
     """Return a contender's line."""
     mine, top = drawn[one.name], drawn[winner.name]
     difference = mine.both - top.both
-    keys = [key for key in one.runs[0] if key not in ("user", "return")]
+    measured = metric_intervals(one.runs, bootstrap)
     row: dict[str, Any] = {
         "name": one.name,
         "kind": one.kind,
@@ -150,7 +153,8 @@ def _row(
         "users": percentile_interval(mine.estimate, mine.users).to_json(),
         "seeds": percentile_interval(mine.estimate, mine.seeds).to_json(),
         "by_seed": one.means("return").tolist(),
-        "metrics": {key: _number(float(iqm(one.means(key)))) for key in keys},
+        "metrics": {key: interval["estimate"] for key, interval in measured.items()},
+        "intervals": measured,
         "minus_winner": percentile_interval(mine.estimate - top.estimate, difference).to_json(),
         "p": _two_sided(difference),
         "improves_on_winner": probability_of_improvement(
@@ -240,7 +244,3 @@ def _mean(values: npt.NDArray[Any]) -> float:
     numbers = np.asarray(values, np.float64)
     known = numbers[np.isfinite(numbers)]
     return float(known.mean()) if known.size else float("nan")
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else value

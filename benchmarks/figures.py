@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from slategym.benchmarks.diversity_fairness import pareto_front
 from slategym.benchmarks.drawing import (
     GRID,
     INK,
@@ -22,6 +23,7 @@ from slategym.benchmarks.drawing import (
     place_labels,
     save,
 )
+from slategym.benchmarks.figures_time import returning
 
 Results = dict[str, Any]
 
@@ -39,6 +41,7 @@ def draw_all(results: Results, folder: Path) -> list[Drawing]:
         differences,
         trade_off,
         survival,
+        returning,
         exposure,
         learning,
         auxiliary,
@@ -169,6 +172,8 @@ def trade_off(results: Results) -> tuple[Figure, str, str, str] | None:
             mew=0.8,
         )
         lines += [(x - left, y, x + right, y), (x, y - below, x, y + above)]
+    front = _front(rows)
+    axes.plot(*zip(*front, strict=True), color=MUTED, lw=1.0, ls=(0, (2, 2)), zorder=0)
     axes.margins(0.12, 0.18)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.set_xlabel("intra-list diversity (1 - mean cosine of content)")
@@ -188,8 +193,21 @@ def trade_off(results: Results) -> tuple[Figure, str, str, str] | None:
         "trade_off",
         "Engagement against diversity",
         "Up is more return, right is more varied slates; bars are 95 % intervals. A policy with "
-        "another above and to the right of it is beaten on both.",
+        "another above and to the right of it is beaten on both; the dotted line joins those that "
+        "none beats, the Pareto front of what a platform could run.",
     )
+
+
+def _front(rows: Sequence[dict[str, Any]]) -> list[tuple[float, float]]:
+    """Return diversity and return of the Pareto front, references left out, from left to right."""
+    keys = ("diversity", "return")
+    points = [
+        (row["metrics"][keys[0]]["estimate"], row["metrics"][keys[1]]["estimate"])
+        for row in rows
+        if row["kind"] != "reference" or len(rows) == 1
+    ]
+    kept = pareto_front(points) if points else []
+    return sorted(point for point, on in zip(points, kept, strict=True) if on)
 
 
 def survival(results: Results) -> tuple[Figure, str, str, str]:
@@ -214,8 +232,8 @@ def survival(results: Results) -> tuple[Figure, str, str, str]:
         figure,
         "survival",
         "How long users stay",
-        "Share of sessions that reach a slate. A drop at the right end is the horizon, where the "
-        "simulation stops; it is not a user who left.",
+        "Share of sessions that reach a slate. A drop at the right end is the horizon or the last "
+        "day, where the simulation stops; it is not a user who left.",
     )
 
 

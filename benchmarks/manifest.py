@@ -21,9 +21,12 @@ def manifest(world: World, fingerprints: Sequence[str]) -> dict[str, Any]:
         world: the world simulated.
         fingerprints: what identifies each policy.
     """
+    return {"world_hash": world.hash, "policies": list(fingerprints), **machine()}
+
+
+def machine() -> dict[str, Any]:
+    """Return versions, platform and command as JSON."""
     return {
-        "world_hash": world.hash,
-        "policies": list(fingerprints),
         "versions": {name: _version(name) for name in _PACKAGES},
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
@@ -38,3 +41,20 @@ def _version(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "not installed"
+
+
+def world_facts(world: World) -> dict[str, Any]:
+    """Return what the report says about the world."""
+    info = world.info
+    return {
+        "name": info.name,
+        "hash": world.hash,
+        "synthetic": info.synthetic,
+        "items": world.n_items,
+        "users": world.n_users,
+        "source": info.source,
+        "licence": info.licence,
+        "assumptions": list(info.assumptions),
+        "metrics": dict(info.metrics),
+        "provenance": dict(info.provenance),
+    }

@@ -1,7 +1,7 @@
-"""What a policy did to its users and to the catalogue, one convention for each number."""
+"""What a policy did to its users and to the catalogue, one convention for each number.
 
-from dataclasses import dataclass
-from typing import Literal
+How each is called and printed is in `metric_list`; more of them are computed in `diversity`.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,86 +12,6 @@ IntArray = npt.NDArray[np.integer]
 BoolArray = npt.NDArray[np.bool_]
 
 _CHUNK_SLATES = 16_384
-
-
-@dataclass(frozen=True)
-class Metric:
-    """How a number is called, measured and printed.
-
-    Attributes:
-        key: name in files.
-        label: name in tables and figures.
-        unit: unit, or "" for a pure number.
-        digits: decimals shown.
-        convention: one sentence that pins the definition down.
-        level: "session" (one number for each session, averaged) or "set" (one number for
-            all sessions together).
-        better: which direction is usually wanted; "" where that is a matter of purpose.
-    """
-
-    key: str
-    label: str
-    unit: str
-    digits: int
-    convention: str
-    level: Literal["session", "set"] = "session"
-    better: Literal["higher", "lower", ""] = "higher"
-
-
-METRICS: tuple[Metric, ...] = (
-    Metric("return", "Return", "", 2, "Undiscounted sum of rewards in a session."),
-    Metric("clicks", "Clicks", "", 2, "Number of items clicked in a session."),
-    Metric("click_rate", "Click rate", "", 3, "Clicks divided by items shown, in a session."),
-    Metric("minutes", "Watch time", "min", 1, "Minutes watched in a session."),
-    Metric("length", "Session length", "steps", 1, "Slates seen before leaving or the horizon."),
-    Metric(
-        "diversity",
-        "Intra-list diversity",
-        "",
-        3,
-        "1 minus the mean cosine over unordered pairs of a slate, on the content vectors; "
-        "mean over the slates of a session; undefined for a slate of one.",
-        better="",
-    ),
-    Metric(
-        "novelty",
-        "Novelty",
-        "bits",
-        2,
-        "Mean of -log2(max(public count of the item, 1) / all public interactions) over the "
-        "items shown in a session.",
-        better="",
-    ),
-    Metric(
-        "topic_entropy",
-        "Topic entropy of clicks",
-        "bits",
-        2,
-        "Entropy of the mean topic distribution of the items clicked in a session; undefined "
-        "without a click; grows with the number of clicks.",
-        better="",
-    ),
-    Metric(
-        "coverage",
-        "Coverage",
-        "",
-        3,
-        "Share of the whole catalogue shown at least once, over all sessions together.",
-        level="set",
-        better="",
-    ),
-    Metric(
-        "gini",
-        "Exposure Gini",
-        "",
-        3,
-        "Gini coefficient of the number of times each item was shown, over the whole "
-        "catalogue, items never shown included; 0 = all equal.",
-        level="set",
-        better="",
-    ),
-)
-METRIC: dict[str, Metric] = {metric.key: metric for metric in METRICS}
 
 
 def intra_list_diversity(slates: IntArray, vectors: npt.NDArray[np.floating]) -> FloatArray:

@@ -1,29 +1,33 @@
 """Writes the report of a benchmark: one HTML file, its numbers as JSON, its figures as files."""
 
-import base64
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
-from slategym.benchmarks.drawing import Drawing
-from slategym.benchmarks.fidelity import fidelity_rows, log_loss_table
+from slategym.benchmarks.comparison import matrix
+from slategym.benchmarks.drawing import Drawing, house_style, save
 from slategym.benchmarks.figures import draw_all
-from slategym.benchmarks.metrics import METRIC, METRICS
-from slategym.benchmarks.sessions import PICTURES
+from slategym.benchmarks.figures_time import user_states
+from slategym.benchmarks.metric_list import METRIC
+from slategym.benchmarks.page_parts import (
+    cell,
+    item_view,
+    metric_tables,
+    number,
+    page_template,
+    picture_path,
+    session_view,
+    shown_metrics,
+    versions_line,
+    world_view,
+)
 from slategym.benchmarks.suite import read_results
 from slategym.files import write_json, write_text
 from slategym.progress import Progress, Silent, stage
 
 _SHOWN_PAIRED = ("return", "clicks", "minutes", "length", "diversity")
-_DYNAMICS = (
-    "How interest drifts, how users tire of a topic and when they leave are assumed, not learned."
-)
 # A session draws its user from the split, so the same user comes more than once.
 _SPLITS = {"held_out": "held-out ", "train": "training ", "all": ""}
-_NO_PROOF = "A higher return in simulation is no proof of a gain with real users."
 
 
 def write_report(bench: Path | str, *, progress: Progress | None = None) -> Path:
@@ -53,17 +57,6 @@ def write_report(bench: Path | str, *, progress: Progress | None = None) -> Path
     return folder / "report.html"
 
 
-def page_template(name: str) -> tuple[jinja2.Template, str]:
-    """Return a template of this package, and the style that all pages share."""
-    files = resources.files("slategym.benchmarks")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=False
-    )
-    template = environment.from_string(files.joinpath(name).read_text(encoding="utf-8"))
-    style = files.joinpath("report_style.css").read_text(encoding="utf-8")
-    return template, style
-
-
 def render(results: dict[str, Any], drawings: Sequence[Drawing], folder: Path) -> str:
     """Return the page.
 
@@ -75,15 +68,28 @@ def render(results: dict[str, Any], drawings: Sequence[Drawing], folder: Path) -
     template, style = page_template("report_template.html")
     phrase = {row["name"]: row["phrase"] for row in results["policies"]}
     world = results["world"]
+    notes = [_note(row) for row in results["policies"]]
+    tables = metric_tables(
+        [
+            {
+                **row,
+                "note": note,
+                "look": "first" if row["name"] == results["winner"] else row["kind"],
+            }
+            for row, note in zip(results["policies"], notes, strict=True)
+        ]
+    )
+    calibration = next((d for d in drawings if d.name == "reliability"), None)
     return template.render(
         style=style,
         title=results["title"],
         verdict=results["verdict"].replace(" %", "\N{NO-BREAK SPACE}%"),
         subtitle=_subtitle(results),
-        world=world,
+        world=world_view(world, calibration),
         cards=_cards(results),
-        metrics=METRICS,
-        rows=[_row(row, results) for row in results["policies"]],
+        metrics=shown_metrics(tables),
+        tables=tables,
+        matrix=_matrix(results),
         has_reference=any(row["kind"] == "reference" for row in results["policies"]),
         replicates=f"{results['replicates']:,}",
         distinct_users=f"{results['distinct_users']:,}",
@@ -91,41 +97,11 @@ def render(results: dict[str, Any], drawings: Sequence[Drawing], folder: Path) -
         paired_metrics=[METRIC[key] for key in _SHOWN_PAIRED],
         reference=phrase[results["reference"]],
         figures=[d for d in drawings if d.name != "reliability"],
-        reliability=next((d for d in drawings if d.name == "reliability"), None),
         losses=_losses(results["curves"]),
-        sessions=[_session(one, folder) for one in results["sessions"]],
-        log_loss=log_loss_table(world["metrics"]),
-        fidelity=fidelity_rows(world["metrics"]),
-        assumptions=_assumptions(world["assumptions"]),
+        sessions=[_session(one, i, folder) for i, one in enumerate(results["sessions"])],
         command=results["manifest"]["command"],
         manifest=_manifest(results),
     )
-
-
-def number(value: float | None, digits: int, *, signed: bool = False) -> str:
-    """Return a number with thousands marks and that many decimals; "n/a" for ``None``."""
-    if value is None:
-        return "n/a"
-    zero = round(value, digits) == 0.0  # neither +0.0 nor -0.0
-    text = f"{abs(value):,.{digits}f}" if zero else f"{value:{'+' if signed else ''},.{digits}f}"
-    return text.replace("-", "\N{MINUS SIGN}")
-
-
-def _assumptions(stated: Sequence[str]) -> list[str]:
-    """Return what a world states, and what holds for every world where it says nothing of it."""
-    dynamics = [] if any("drift" in sentence for sentence in stated) else [_DYNAMICS]
-    return [*stated, *dynamics, _NO_PROOF]
-
-
-def _cell(
-    interval: dict[str, float | None], digits: int, *, signed: bool = False
-) -> dict[str, str]:
-    """Return an interval as the two lines of a table cell."""
-    ends = ""
-    if interval["low"] is not None:
-        low = number(interval["low"], digits, signed=signed)
-        ends = f"[{low},\N{NO-BREAK SPACE}{number(interval['high'], digits, signed=signed)}]"
-    return {"value": number(interval["estimate"], digits, signed=signed), "ends": ends}
 
 
 def _subtitle(results: dict[str, Any]) -> str:
@@ -150,7 +126,7 @@ def _cards(results: dict[str, Any]) -> list[dict[str, str]]:
         {
             "value": number(winner["return"]["estimate"], 2),
             "label": f"mean return of {rows[results['winner']]['phrase']} "
-            + _cell(winner["return"], 2)["ends"],
+            + cell(winner["return"], 2)["ends"],
         }
     ]
     if results["against_winner"]:
@@ -162,7 +138,7 @@ def _cards(results: dict[str, Any]) -> list[dict[str, str]]:
             {
                 "value": number(interval["estimate"], 2, signed=True),
                 "label": f"over {rows[closest['against']]['phrase']}, the next best, "
-                f"{_cell(interval, 2, signed=True)['ends']}",
+                f"{cell(interval, 2, signed=True)['ends']}",
             }
         )
     cards.append(_ranked_card(results, "diversity", "intra-list diversity of the leader"))
@@ -192,17 +168,19 @@ def _ranked_card(results: dict[str, Any], key: str, label: str) -> dict[str, str
     }
 
 
-def _row(row: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:
-    """Return a line of the leaderboard as text."""
-    notes = {"agent": "trained agent", "reference": "reference", "baseline": ""}
-    note = notes[row["kind"]]
-    return {
-        "label": row["label"],
-        "kind": row["kind"],
-        "note": "" if note == row["label"].lower() else note,
-        "winner": row["name"] == results["winner"],
-        "cells": [_cell(row["metrics"][metric.key], metric.digits) for metric in METRICS],
-    }
+def _note(row: dict[str, Any]) -> str:
+    """Return what kind of policy it is, where its name does not say so."""
+    note = {"agent": "trained agent", "reference": "reference", "baseline": ""}[row["kind"]]
+    return "" if note == row["label"].lower() else note
+
+
+def _matrix(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return who beats whom as text; empty for two policies, whose difference is told above."""
+    compared = results.get("compared")
+    if compared is None or len(compared["names"]) < 3:
+        return []
+    label = {row["name"]: row["label"] for row in results["policies"]}
+    return [{**row, "name": label[row["name"]]} for row in matrix(compared, 2)]
 
 
 def _paired(pair: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:
@@ -216,7 +194,7 @@ def _paired(pair: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:
         "label": row["label"],
         "kind": row["kind"],
         "cells": [
-            _cell(pair["metrics"][key], METRIC[key].digits, signed=True) for key in _SHOWN_PAIRED
+            cell(pair["metrics"][key], METRIC[key].digits, signed=True) for key in _SHOWN_PAIRED
         ],
         "superiority": f"{100 * pair['superiority']:.0f} %",
         "differs": differs,
@@ -237,35 +215,53 @@ def _losses(curves: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
     ]
 
 
-def _session(session: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Return an example session with its pictures as data addresses."""
+def _session(session: dict[str, Any], number_: int, folder: Path) -> dict[str, Any]:
+    """Return an example session with its pictures, and its states drawn if they are known."""
     slates = [
         [
-            {**item, "src": _picture(item, folder), "initials": _initials(item["title"])}
+            item_view(
+                {
+                    "title": item["title"],
+                    "clicked": item["clicked"],
+                    "what": f"{item['minutes']:.0f} min"
+                    if item["clicked"]
+                    else ", ".join(item["topics"]),
+                },
+                picture_path(folder, str(item["row"])) if item["picture"] else None,
+            )
             for item in slate
         ]
         for slate in session["slates"]
     ]
-    return {**session, "return_": session["return"], "slates": slates}
+    told, drawing = session.get("told", {}), None
+    made = user_states(told, len(slates), f"states-{number_}", "#d9482b") if told else None
+    if made is not None:
+        with house_style():
+            drawing = save(made[0], folder / "figures", *made[1:])
+    title = f"{session['label']}: {session['why']}"
+    return session_view(title, _session_note(session), slates, told, drawing)
 
 
-def _picture(item: dict[str, Any], folder: Path) -> str:
-    """Return the picture of an item as a data address, "" if there is none."""
-    path = folder / PICTURES / f"{item['row']}.jpg"
-    if not item["picture"] or not path.exists():
-        return ""
-    return "data:image/jpeg;base64," + base64.b64encode(path.read_bytes()).decode()
-
-
-def _initials(title: str) -> str:
-    """Return up to two initials of a title."""
-    return "".join(word[0] for word in title.split() if word[0].isalnum())[:2].upper()
+def _session_note(session: dict[str, Any]) -> str:
+    """Return who it was and what came of it, in one line."""
+    profile = f" ({session['profile']})" if session["profile"] else ""
+    clicks, length = session["clicks"], session["length"]
+    parts = [
+        f"User {session['user_id']}{profile}",
+        f"return {session['return']:.2f}",
+        f"{clicks} click{'' if clicks == 1 else 's'}",
+        f"{session['minutes']:.0f} min watched",
+        f"{length} slate{'' if length == 1 else 's'}, then "
+        + ("left" if session["left"] else "the horizon"),
+    ]
+    if length > len(session["slates"]):
+        parts.append(f"first {len(session['slates'])} shown")
+    return " · ".join(parts)
 
 
 def _manifest(results: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what the numbers depend on, as pairs of text."""
     settings, made = results["settings"], results["manifest"]
-    versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
     open_keys = ("num_candidates", "horizon")
     options = [
         f"{key} {settings[key] if settings[key] is not None else 'as in the variant'}"
@@ -280,6 +276,5 @@ def _manifest(results: dict[str, Any]) -> list[tuple[str, str]]:
         ("Settings", f"slate of {settings['slate_size']}, {', '.join(options)}"),
         ("Seeds", ", ".join(str(seed) for seed in results["seeds"])),
         ("Policies", ", ".join(made["policies"])),
-        ("Versions", f"{versions}, Python {made['python']}"),
-        ("Machine", f"{made['platform']}, {made['cpus']} CPUs"),
+        *versions_line(made),
     ]

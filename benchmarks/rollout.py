@@ -39,6 +39,9 @@ class Trajectories:
         shown: item rows (T, B, K); -1 for an empty slot and after the end of a session.
         clicked: whether each shown item was clicked (T, B, K).
         watched: minutes watched of each shown item (T, B, K), float32.
+        over: whether a slate was the last of a visit (T, B); None where users do not return.
+        away: days from that visit to the next one (T, B), 0 for none; None likewise.
+        purchases: items bought (B,); None where nothing is for sale.
     """
 
     policy: str
@@ -52,15 +55,19 @@ class Trajectories:
     shown: Int32Array  # (T, B, K)
     clicked: BoolArray  # (T, B, K)
     watched: npt.NDArray[np.float32]  # (T, B, K)
+    over: BoolArray | None = None  # (T, B)
+    away: npt.NDArray[np.float32] | None = None  # (T, B)
+    purchases: Int32Array | None = None  # (B,)
 
     def __len__(self) -> int:
         """Return the number of sessions B."""
         return len(self.users)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Return the arrays by field name, ready for safetensors."""
+        """Return the arrays by field name, ready for safetensors; what is None is left out."""
         names = [n for n in self.__dataclass_fields__ if n not in ("policy", "seed")]
-        return {name: np.ascontiguousarray(getattr(self, name)) for name in names}
+        found = {name: getattr(self, name) for name in names}
+        return {name: np.ascontiguousarray(a) for name, a in found.items() if a is not None}
 
 
 def make_env(
@@ -195,6 +202,9 @@ class _Record:
         self._shown: list[Int32Array] = []
         self._clicked: list[BoolArray] = []
         self._watched: list[npt.NDArray[np.float32]] = []
+        self._over: list[BoolArray] = []
+        self._away: list[npt.NDArray[np.float32]] = []
+        self._bought: Int32Array | None = None
 
     def add(
         self,
@@ -219,10 +229,23 @@ class _Record:
         self._returns += np.where(self.alive, reward, 0.0)
         self._length += self.alive
         self._left |= self.alive & terminated
+        self._follow(info, present)
         before = int(self.alive.sum())
         self.alive &= ~(terminated | truncated)
         self.steps += 1
         return before - int(self.alive.sum())
+
+    def _follow(self, info: Mapping[str, Any], present: BoolArray) -> None:
+        """Note ends of visits and purchases, where the variant has them."""
+        visit, bought = info.get("session"), info["response"].get("purchase")
+        if visit is not None:
+            self._over.append(self.alive & (np.asarray(visit["over"]) > 0))
+            away = np.where(self.alive, np.asarray(visit["days_away"]), 0.0)
+            self._away.append(away.astype(np.float32))
+        if bought is not None:
+            count = ((np.asarray(bought).reshape(present.shape) > 0) & present).sum(axis=1)
+            so_far = 0 if self._bought is None else self._bought
+            self._bought = (so_far + count).astype(np.int32)
 
     def finish(self, policy: str, seed: int) -> Trajectories:
         """Return what was gathered."""
@@ -239,4 +262,7 @@ class _Record:
             shown=np.stack(self._shown),
             clicked=clicked,
             watched=watched,
+            over=np.stack(self._over) if self._over else None,
+            away=np.stack(self._away) if self._away else None,
+            purchases=self._bought,
         )

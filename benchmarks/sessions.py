@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from slategym.benchmarks.analysis import PolicyRuns
 from slategym.benchmarks.rollout import Trajectories
+from slategym.benchmarks.session_replay import replay
+from slategym.envs.protocol import AnyVariant
 from slategym.envs.world import World
 from slategym.files import write_atomic
 
@@ -18,7 +20,13 @@ PICTURES = "thumbnails"
 
 
 def example_sessions(
-    world: World, policies: Sequence[PolicyRuns], results: dict[str, Any], folder: Path
+    world: World,
+    policies: Sequence[PolicyRuns],
+    results: dict[str, Any],
+    folder: Path,
+    *,
+    variant: AnyVariant | None = None,
+    split: str = "held_out",
 ) -> list[dict[str, Any]]:
     """Return up to four sessions as JSON and write the pictures they need.
 
@@ -32,6 +40,8 @@ def example_sessions(
         policies: the policies with their sessions.
         results: what `analyse` returned.
         folder: BENCH folder; pictures go to ``thumbnails/<item row>.jpg`` in it.
+        variant: what was played; None leaves out what a replay would tell of hidden states.
+        split: which users of the world were met.
     """
     by_name = {policy.name: policy for policy in policies}
     winner, rival = by_name[results["winner"]], _rival(results)
@@ -49,10 +59,13 @@ def example_sessions(
             (other, worse, "the same user, the same luck"),
         ]
     shown = [_session(world, policy, row, why) for policy, row, why in chosen]
+    if variant is not None:
+        for one, (policy, row, _) in zip(shown, chosen, strict=True):
+            one["told"] = _told(world, policy.runs[0], row, variant, split)
     for item in sorted({i["row"] for one in shown for s in one["slates"] for i in s}):
         picture = world.thumbnail(item)
         if picture is not None:
-            _write(folder / PICTURES / f"{item}.jpg", picture)
+            write_picture(folder / PICTURES / f"{item}.jpg", picture)
     return shown
 
 
@@ -92,6 +105,15 @@ def _session(world: World, policy: PolicyRuns, row: int, why: str) -> dict[str, 
     }
 
 
+def _told(
+    world: World, run: Trajectories, row: int, variant: AnyVariant, split: str
+) -> dict[str, Any]:
+    """Return rewards and hidden states after each slate; see `replay`."""
+    slates = run.shown[: int(run.length[row]), row]
+    told = replay(variant, world, slates, seed=run.seed, stream=row, users=split).to_json(0)
+    return {key: told[key] for key in ("rewards", "states", "visits", "ending")}
+
+
 def _slate(world: World, run: Trajectories, step: int, row: int) -> list[dict[str, Any]]:
     """Return the items of one slate, empty slots left out."""
     items = []
@@ -117,7 +139,7 @@ def _topics(value: object) -> list[str]:
     return [str(name) for name in names[:2]]
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_picture(path: Path, content: bytes) -> None:
     """Write a picture unless it is there."""
     if not path.exists():
         write_atomic(path, lambda target: _put(target, content))

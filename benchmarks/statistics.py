@@ -217,6 +217,16 @@ class UserBootstrap:
     ) -> Interval:
         """Return a statistic of summed exposure, with a bias-corrected percentile interval.
 
+        See `set_replicates` for the arguments and the correction.
+        """
+        drawn = self.set_replicates(exposure, statistic, bounds)
+        return percentile_interval(float(drawn[0]), drawn[1:])
+
+    def set_replicates(
+        self, exposure: sp.csr_array, statistic: Statistic, bounds: tuple[float, float]
+    ) -> FloatArray:
+        """Return a statistic of summed exposure as it is, then on each resample (1 + R,).
+
         Set-level numbers such as coverage are not means: a resample holds fewer distinct
         users, so its coverage is lower than that of the data. The replicates are therefore
         shifted to have the estimate as their mean, then cut to ``bounds``.
@@ -231,7 +241,7 @@ class UserBootstrap:
         parts = [statistic(counts) for counts in self._resampled_counts(by_user)]
         replicates = self._varying(np.concatenate(parts))
         shifted = np.clip(replicates + estimate - replicates.mean(), *bounds)
-        return percentile_interval(estimate, shifted)
+        return np.concatenate([[estimate], shifted])
 
     def _resampled_counts(self, by_user: sp.csr_array) -> Iterator[FloatArray]:
         """Yield the summed counts of successive resamples (r, I), a bounded number at once."""

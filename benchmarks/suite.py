@@ -18,6 +18,7 @@ from slategym.benchmarks.curves import read_curve
 from slategym.benchmarks.manifest import manifest
 from slategym.benchmarks.rollout import STAGE, make_env, rollout
 from slategym.benchmarks.sessions import example_sessions
+from slategym.envs.protocol import AnyVariant
 from slategym.envs.registry import get_variant
 from slategym.envs.world import World
 from slategym.envs.worlds import world_of
@@ -167,10 +168,19 @@ def _run_all(
     results["settings"] = asdict(settings)
     results["seeds"] = [int(seed) for seed in seeds]
     results["curves"] = [read_curve(one.name, one.run) for one in contenders if one.run]
-    results["sessions"] = example_sessions(world, ran, results, folder)
+    results["sessions"] = example_sessions(
+        world, ran, results, folder, variant=_variant(settings), split=settings.split
+    )
     results["manifest"] = manifest(world, [one.fingerprint for one in contenders])
     write_json(folder / "results.json", results)
     return results
+
+
+def _variant(settings: Settings) -> AnyVariant:
+    """Return what was played."""
+    sizes = {key: getattr(settings, key) for key in ("slate_size", "num_candidates", "horizon")}
+    told = {key: value for key, value in sizes.items() if value is not None}
+    return get_variant(settings.variant).override(**told)
 
 
 def read_results(folder: Path | str) -> dict[str, Any]:

@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 
 from slategym.benchmarks.cells import CellJournal
+from slategym.benchmarks.comparison import holm
 from slategym.benchmarks.executor import BACKENDS, Arrays, Executor
 from slategym.benchmarks.experiment import AgentSpec, Experiment, Task
 from slategym.benchmarks.experiment_cells import run_cell
 from slategym.benchmarks.experiment_page import write_experiment_page
 from slategym.benchmarks.experiment_run import leaderboard, run_experiment
-from slategym.benchmarks.experiment_scores import Contender, TaskRuns, holm, score
+from slategym.benchmarks.experiment_scores import Contender, TaskRuns, score
 from slategym.benchmarks.suites import SUITES, suite
 from slategym.cli import run
 from slategym.errors import DataError, UsageError

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from slategym.benchmarks import metrics
+from slategym.benchmarks.metric_list import METRICS
 
 Numbers = npt.NDArray[np.int64]
 counts = hnp.arrays(np.int64, st.integers(1, 30), elements=st.integers(0, 50))
@@ -133,6 +134,6 @@ def test_means_over_a_session_leave_empty_slots_out() -> None:
 
 
 def test_every_metric_states_its_convention() -> None:
-    assert len({metric.key for metric in metrics.METRICS}) == len(metrics.METRICS)
-    for metric in metrics.METRICS:
+    assert len({metric.key for metric in METRICS}) == len(METRICS)
+    for metric in METRICS:
         assert metric.convention.endswith("."), metric.key

@@ -17,7 +17,8 @@ from slategym.benchmarks.analysis import PolicyRuns, analyse
 from slategym.benchmarks.drawing import canvas, house_style, place_labels, save
 from slategym.benchmarks.fidelity import fidelity_rows, log_loss_table
 from slategym.benchmarks.figures import leaderboard
-from slategym.benchmarks.report import number, write_report
+from slategym.benchmarks.page_parts import number
+from slategym.benchmarks.report import write_report
 from slategym.benchmarks.rollout import Trajectories
 from slategym.benchmarks.sessions import example_sessions
 from slategym.envs.tiny import tiny_world
