@@ -19,18 +19,20 @@ from slategym.errors import DataError, UsageError
 if TYPE_CHECKING:
     from slategym.envs.reference_scene import Scene
 
-TRAIN, VALIDATION = "train", "validation"
+TRAIN, OTHER = "train", "held_out"
 # Which users and items are held out does not depend on a run's seed.
 _SEED = 20_261_125
 _USERS, _ITEMS = 1, 2
 
 
-def with_validation(world: World, share: float) -> World:
-    """Return the world with a share of its training users in a split of their own.
+def set_aside(world: World, share: float) -> tuple[World, World]:
+    """Return a world for training and one for validation: they differ in who its users are.
+
+    In each, split "train" are its own users; nobody else is drawn in an environment over them.
 
     Args:
         world: the world.
-        share: in (0, 1).
+        share: of its training users that validation takes, in (0, 1).
 
     Raises:
         DataError: too few training users for both.
@@ -43,9 +45,13 @@ def with_validation(world: World, share: float) -> World:
             f"{share:g} of them are {count}, and both groups need at least one."
         )
     order = np.random.default_rng([_SEED, _USERS]).permutation(len(rows))
-    split = world.users["split"].to_numpy(dtype=object, copy=True)
-    split[rows[order[:count]]] = VALIDATION
-    return replace(world, users=world.users.assign(split=split))
+    return _of(world, rows[order[count:]]), _of(world, rows[order[:count]])
+
+
+def _of(world: World, rows: NDArray[np.integer]) -> World:
+    """Return the world with these users in split "train" and all others out of it."""
+    mine = np.isin(np.arange(world.n_users), rows)
+    return replace(world, users=world.users.assign(split=np.where(mine, TRAIN, OTHER)))
 
 
 @lru_cache(maxsize=8)

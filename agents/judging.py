@@ -2,7 +2,7 @@
 
 from slategym.agents.constraint import signal_of
 from slategym.agents.evaluation import evaluate
-from slategym.agents.held_out import VALIDATION, with_validation
+from slategym.agents.held_out import set_aside
 from slategym.agents.policy import Policy
 from slategym.agents.train_config import TrainConfig
 from slategym.envs.classic_variant import ClassicVariant
@@ -30,20 +30,17 @@ class Judges:
                 "distribution, so every evaluation is on new ones; leave validation_users and "
                 "validation_items at 0."
             )
-        self.world = world
+        self.world = apart = world
         if config.validation_users > 0:
             assert world is not None
-            self.world = with_validation(world, config.validation_users)
-        count, users = config.evaluation_users, "train"
+            self.world, apart = set_aside(world, config.validation_users)
+        count = config.evaluation_users
         self.watched = config.make_env(self.world, count, "ids", held=False)
         self.others: dict[str, SlateVectorEnv] = {}
         if config.validation_users > 0:
-            users = VALIDATION
-            venv = config.make_env(self.world, count, "ids", users=users, held=False)
-            self.others["validation"] = venv
+            self.others["validation"] = config.make_env(apart, count, "ids", held=False)
         if config.validation_items > 0:
-            venv = config.make_env(self.world, count, "ids", users=users, held=True)
-            self.others["new_items"] = venv
+            self.others["new_items"] = config.make_env(apart, count, "ids", held=True)
         named = config.constraint
         self.signal = None if named is None else signal_of(named, self.watched)
 

@@ -153,7 +153,7 @@ class TrainConfig:
     """A signal whose mean per slate must reach `floor`: "diversity" or "response_..."."""
     floor: float = 0.0
     """Of that signal, in its own unit."""
-    multiplier_rate: float = 1.0
+    multiplier_rate: float = 5.0
     """Step of the constraint's multiplier per rollout; see `slategym.agents.constraint`."""
     multiplier_limit: float = 100.0
     """Most the multiplier may be."""

@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     from slategym.agents.training import TrainResult
 
 
+# Figure of an evaluation -> head of its column.
+CURVE = {
+    "return": "return",
+    "length": "slates",
+    "signal": "signal",
+    "validation_return": "held-out users",
+    "validation_signal": "their signal",
+    "new_items_return": "held-out items",
+}
 # Parameters of a variant that are options of training themselves.
 SIZES = ("slate_size", "num_candidates", "horizon")
 
@@ -74,6 +83,13 @@ def train(
             "one of the algorithm. Repeatable.",
         ),
     ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option(help="Write the curves to RUN/tensorboard too.")
+    ] = True,
+    wandb: Annotated[
+        str | None,
+        typer.Option("--wandb", metavar="PROJECT", help="Send the curves to Weights & Biases too."),
+    ] = None,
     imports: ImportOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -87,13 +103,15 @@ def train(
     check_variant_id(variant)
     config = make_config(variant, algo, frames, seed, aux, settings)
     with progress_on_stderr() as progress:
+        from slategym.agents.run_watch import Watch
         from slategym.agents.seed_runs import train_seeds
         from slategym.agents.training import train as train_agent
 
+        watch = Watch(tensorboard, wandb)
         if seeds is None:
-            results = [train_agent(world, out, config, progress)]
+            results = [train_agent(world, out, config, progress, watch)]
         else:
-            results = train_seeds(world, out, config, seeds, progress)
+            results = train_seeds(world, out, config, seeds, progress, watch)
     summaries = [run_summary(result, config) for result in results]
     told = summaries[0] if seeds is None else set_summary(out, summaries)
     if as_json:
@@ -178,18 +196,23 @@ def run_summary(result: "TrainResult", config: "TrainConfig") -> dict[str, Any]:
         "cpu_seconds": result.cpu_seconds,
         "final_return": result.final_return,
         "evaluations": list(result.evaluations),
+        "stopped": result.stopped,
+        "kept_frames": result.kept_frames,
         "config": config.to_json() | {"seed": result.seed},
     }
 
 
 def print_run(summary: Mapping[str, Any]) -> None:
     """Print the learning curve and what the run came to."""
+    points, config = summary["evaluations"], summary["config"]
+    shown = {key: head for key, head in CURVE.items() if any(key in point for point in points)}
     rows = [
-        [f"{point['frames']:,.0f}"] + [f"{point[key]:.2f}" for key in ("return", "length")]
-        for point in summary["evaluations"]
+        [f"{point['frames']:,.0f}"] + [f"{point[key]:.2f}" for key in shown] for point in points
     ]
-    print_table("learning curve on training users", ["frames", "return", "slates"], rows)
-    config = summary["config"]
+    print_table("learning curve", ["frames", *shown.values()], rows)
+    if summary["kept_frames"] is not None:
+        early = "stopped early; " if summary["stopped"] else ""
+        print(f"{early}weights of {summary['kept_frames']:,} frames kept")
     losses = ("rating", "item_features", "recommendation_features")
     weights = ", ".join(f"{name} {config[name]:g}" for name in losses if config[name]) or "none"
     took = duration(summary["cpu_seconds"])
