@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from slategym.benchmarks.comparison import matrix
-from slategym.benchmarks.drawing import Drawing, house_style, save
+from slategym.benchmarks.drawing import Drawing, colours, house_style, save
 from slategym.benchmarks.figures import draw_all
 from slategym.benchmarks.figures_time import user_states
 from slategym.benchmarks.metric_list import METRIC
@@ -50,19 +50,27 @@ def write_report(bench: Path | str, *, progress: Progress | None = None) -> Path
     results = read_results(folder)
     with stage(told, "report"):
         drawings = draw_all(results, folder / "figures")
-        page = render(results, drawings, folder)
+        states = _states(results, folder / "figures")
+        page = render(results, drawings, states, folder)
         write_text(folder / "report.html", page)
-        listed = [{"name": d.name, "title": d.title, "caption": d.caption} for d in drawings]
+        drawn = [*drawings, *(one for one in states if one is not None)]
+        listed = [{"name": d.name, "title": d.title, "caption": d.caption} for d in drawn]
         write_json(folder / "report.json", {**results, "figures": listed})
     return folder / "report.html"
 
 
-def render(results: dict[str, Any], drawings: Sequence[Drawing], folder: Path) -> str:
+def render(
+    results: dict[str, Any],
+    drawings: Sequence[Drawing],
+    states: Sequence[Drawing | None],
+    folder: Path,
+) -> str:
     """Return the page.
 
     Args:
         results: content of ``results.json``.
         drawings: the figures, in order.
+        states: what was hidden in each example session, where that is known.
         folder: where the pictures of the example sessions lie.
     """
     template, style = page_template("report_template.html")
@@ -98,7 +106,10 @@ def render(results: dict[str, Any], drawings: Sequence[Drawing], folder: Path) -
         reference=phrase[results["reference"]],
         figures=[d for d in drawings if d.name != "reliability"],
         losses=_losses(results["curves"]),
-        sessions=[_session(one, i, folder) for i, one in enumerate(results["sessions"])],
+        sessions=[
+            _session(one, drawing, folder)
+            for one, drawing in zip(results["sessions"], states, strict=True)
+        ],
         command=results["manifest"]["command"],
         manifest=_manifest(results),
     )
@@ -215,8 +226,20 @@ def _losses(curves: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
     ]
 
 
-def _session(session: dict[str, Any], number_: int, folder: Path) -> dict[str, Any]:
-    """Return an example session with its pictures, and its states drawn if they are known."""
+def _states(results: dict[str, Any], folder: Path) -> list[Drawing | None]:
+    """Draw the hidden states of each example session; None where they are not known."""
+    tint = colours([row["name"] for row in results["policies"]])
+    drawn: list[Drawing | None] = []
+    with house_style():
+        for place, one in enumerate(results["sessions"]):
+            told, shown = one.get("told", {"rewards": ()}), len(one["slates"])
+            made = user_states(told, shown, f"states-{place}", tint[one["policy"]])
+            drawn.append(None if made is None else save(made[0], folder, *made[1:]))
+    return drawn
+
+
+def _session(session: dict[str, Any], drawing: Drawing | None, folder: Path) -> dict[str, Any]:
+    """Return an example session with its pictures."""
     slates = [
         [
             item_view(
@@ -233,11 +256,7 @@ def _session(session: dict[str, Any], number_: int, folder: Path) -> dict[str, A
         ]
         for slate in session["slates"]
     ]
-    told, drawing = session.get("told", {}), None
-    made = user_states(told, len(slates), f"states-{number_}", "#d9482b") if told else None
-    if made is not None:
-        with house_style():
-            drawing = save(made[0], folder / "figures", *made[1:])
+    told = session.get("told", {})
     title = f"{session['label']}: {session['why']}"
     return session_view(title, _session_note(session), slates, told, drawing)
 
