@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
+from slategym.agents.aux_kernels import JointError
 from slategym.agents.classic_tables import ClassicTables
 from slategym.agents.core import Core
 from slategym.agents.item_tables import PublicTables, Table, Tables
@@ -156,12 +157,20 @@ class RecommendationFeaturesLoss(AuxLoss):
 
     def loss(self, core: Core, targets: Targets) -> torch.Tensor:
         """Return the squared error of the joint feature, summed over factors."""
-        slate, filled = targets["slate"], (targets["slate"] >= 0).float()
-        product = self.users[targets["user"]][:, None] * F.embedding(slate.clamp_min(0), self.items)
-        truth = ((product - self.mean) / self.std).clamp(-JOINT_LIMIT, JOINT_LIMIT)  # (B, K, F)
-        joint = self.user_side(core.state)[:, None] * core.items.mapped(self.item_side)
-        result = _mean((joint - truth).square().sum(-1), filled)
-        plain = _mean(truth.square().sum(-1), filled)
+        slate, user = targets["slate"], self.users[targets["user"]]
+        mine, theirs = self.user_side(core.state), core.items.mapped(self.item_side)
+        if theirs.compiled:
+            result, plain = JointError.apply(
+                JOINT_LIMIT, mine, theirs.table, theirs.index, user, self.items, slate, self.mean,
+                self.std,
+            )  # fmt: skip
+        else:
+            filled = (slate >= 0).float()
+            product = user[:, None] * F.embedding(slate.clamp_min(0), self.items)
+            truth = ((product - self.mean) / self.std).clamp(-JOINT_LIMIT, JOINT_LIMIT)
+            joint = mine[:, None] * theirs.rows()  # (B, K, F)
+            result = _mean((joint - truth).square().sum(-1), filled)
+            plain = _mean(truth.square().sum(-1), filled)
         self.parts = {"relative": (result / plain.clamp_min(1e-6)).detach()}
         return result
 

@@ -61,12 +61,23 @@ class CandidateItems:
         """Return the embeddings themselves ``(B, C, E)``."""
         return F.embedding(self.index, self.table)
 
-    def mapped(self, function: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-        """Return ``(B, C, ...)`` what a function of single embeddings says of each."""
+    def mapped(self, function: Callable[[torch.Tensor], torch.Tensor]) -> "CandidateItems":
+        """Return what a function of single embeddings says of the candidates."""
         if len(self.table) <= self.index.numel():
-            return F.embedding(self.index, function(self.table))
-        return function(self.rows())
+            return CandidateItems(function(self.table), self.index)
+        rows = function(self.rows().flatten(0, 1))
+        return CandidateItems(rows, torch.arange(len(rows)).view(self.index.shape))
 
     def at(self, actions: torch.Tensor) -> "CandidateItems":
         """Return the items at candidate positions ``(B, K)``."""
         return CandidateItems(self.table, self.index.gather(1, actions))
+
+
+def rows_at(rows: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """Return ``(B, K, ...)`` what rows ``(B, C, ...)`` hold at positions ``(B, K)``."""
+    start = rows.shape[1] * torch.arange(len(rows))[:, None]
+    return (
+        rows.flatten(0, 1)
+        .index_select(0, (positions + start).flatten())
+        .unflatten(0, positions.shape)
+    )

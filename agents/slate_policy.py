@@ -9,12 +9,13 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import nn
 
 from slategym.agents.aux_buffers import AuxRolloutBuffer
+from slategym.agents.aux_kernels import Responses
 from slategym.agents.aux_losses import AuxLoss, RatingLoss, Targets, make_aux_losses
 from slategym.agents.aux_weights import AuxWeighting, AuxWeights
 from slategym.agents.classic_features import ClassicFeatures
 from slategym.agents.classic_tables import ClassicTables
 from slategym.agents.core import Core, join
-from slategym.agents.embeddings import CandidateItems
+from slategym.agents.embeddings import CandidateItems, rows_at
 from slategym.agents.features import Extras, Inputs, Obs, ObservationFeatures
 from slategym.agents.item_tables import Tables
 from slategym.agents.joint_scorer import JointScorer
@@ -188,15 +189,17 @@ class SlatePolicy(ActorCriticPolicy):
         if RatingLoss.name not in self.aux_losses:
             return None
         queries = self.response_query(hidden).unflatten(1, (2, self.embedding))
-        user = self.response_user(hidden)[:, None]
+        queries = queries / self.embedding**0.5
+        user = self.response_user(hidden)
 
         def respond(slate: torch.Tensor | None) -> torch.Tensor:
             listed, seen = items, match
             if slate is not None:
-                listed = items.at(slate)
-                seen = match.gather(1, slate[..., None].expand(-1, -1, match.shape[2]))
-            products = listed.dot(queries).transpose(1, 2) / self.embedding**0.5
-            return products + user + DIRECT_GAIN * self.response_match(seen)
+                listed, seen = items.at(slate), rows_at(match, slate)
+            weight = DIRECT_GAIN * self.response_match.weight
+            if listed.compiled:
+                return Responses.apply(queries, user, listed.table, weight, listed.index, seen)
+            return listed.dot(queries).transpose(1, 2) + user[:, None] + seen @ weight.T
 
         return respond
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from slategym.agents.compiled import COMPILED_FROM
 from slategym.agents.embeddings import CandidateItems
 from slategym.agents.features import ObservationFeatures
 from slategym.agents.heuristics import CFGreedyPolicy
@@ -86,6 +87,42 @@ def test_embeddings_give_the_same_by_either_route(rows: int) -> None:
     (found,) = torch.autograd.grad(items.dot(queries).sum() + items.mean().sum(), table)
     wanted = torch.einsum("bqe,bce->bqc", queries, plain).sum() + plain.mean(1).sum()
     torch.testing.assert_close(found, torch.autograd.grad(wanted, table)[0])
+
+
+@pytest.mark.parametrize("rows", [10, 3000])
+def test_compiled_products_and_means_are_those_of_gathered_rows(rows: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    table = torch.randn(rows, 6, generator=generator, requires_grad=True)
+    index = torch.randint(0, rows, (COMPILED_FROM, 5), generator=generator)
+    queries = torch.randn(COMPILED_FROM, 2, 6, generator=generator, requires_grad=True)
+    items, plain = CandidateItems(table, index), table[index]
+    assert items.compiled
+    wanted = torch.einsum("bqe,bce->bqc", queries, plain)
+    for found, expected in ((items.dot(queries), wanted), (items.mean(), plain.mean(1))):
+        torch.testing.assert_close(found, expected)
+        weight = torch.randn(found.shape, generator=generator)
+        ours = torch.autograd.grad(found, (table, queries), weight, allow_unused=True)
+        theirs = torch.autograd.grad(
+            expected, (table, queries), weight, retain_graph=True, allow_unused=True
+        )
+        for one, other in zip(ours, theirs, strict=True):
+            assert (one is None) == (other is None)
+            if one is not None:
+                torch.testing.assert_close(one, other, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("rows", [4, 40])
+def test_a_function_of_embeddings_is_taken_once_per_row_or_candidate(rows: int) -> None:
+    table, index = torch.randn(rows, 3), torch.randint(0, rows, (2, 5))
+    seen: list[int] = []
+
+    def doubled(vectors: torch.Tensor) -> torch.Tensor:
+        seen.append(vectors[..., 0].numel())
+        return 2 * vectors
+
+    found = CandidateItems(table, index).mapped(doubled)
+    torch.testing.assert_close(found.rows(), 2 * table[index])
+    assert seen == [min(rows, index.numel())]
 
 
 def test_kept_embeddings_follow_the_weights(world: World) -> None:

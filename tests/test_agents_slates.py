@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from slategym.agents.compiled import COMPILED_FROM
 from slategym.agents.slates import PlackettLuce
 
 SCORES = torch.tensor([[0.3, -1.2, 2.0, 0.0, 0.7], [4.0, -3.0, 0.1, 0.2, -0.5]])
@@ -80,3 +81,54 @@ def test_the_mode_takes_the_highest_scores_and_breaks_ties_by_position() -> None
     scores = torch.tensor([[1.0, 2.0, 1.0, 2.0]])
     mode = PlackettLuce(3).proba_distribution(scores).mode()
     assert mode.tolist() == [[1, 3, 0]]
+
+
+def spelled_out(scores: torch.Tensor, slates: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probability and path entropy, pick by pick."""
+    left, log_prob, entropy = scores.clone(), torch.zeros(()), torch.zeros(())
+    for k in range(slates.shape[1]):
+        logs = torch.log_softmax(left, -1)
+        log_prob = log_prob + logs.gather(1, slates[:, k : k + 1])[:, 0]
+        entropy = entropy - (logs.exp() * logs.clamp_min(-1e6)).sum(-1)
+        left = left.scatter(1, slates[:, k : k + 1], -1e9)
+    return log_prob, entropy
+
+
+@pytest.mark.parametrize(("size", "count"), [(1, 10), (3, 10), (5, 20), (10, 10)])
+def test_the_compiled_loop_gives_what_picks_one_by_one_give(size: int, count: int) -> None:
+    generator = torch.Generator().manual_seed(size)
+    rows = COMPILED_FROM // count + 1
+    scores = 4 * torch.randn(rows, count, generator=generator, dtype=torch.float64)
+    scores.requires_grad_()
+    slates = torch.rand(rows, count, generator=generator).argsort(1)[:, :size]
+    law = PlackettLuce(size).proba_distribution(scores)
+    log_prob = law.log_prob(slates)
+    assert type(log_prob.grad_fn).__name__ == "SlateTermsBackward"
+    weights = torch.randn(2, rows, generator=generator, dtype=torch.float64)
+    for found, expected, weight in zip(
+        (log_prob, law.entropy()), spelled_out(scores, slates), weights, strict=True
+    ):
+        torch.testing.assert_close(found, expected)
+        (ours,) = torch.autograd.grad(found, scores, weight, retain_graph=True)
+        (theirs,) = torch.autograd.grad(expected, scores, weight, retain_graph=True)
+        torch.testing.assert_close(ours, theirs, atol=1e-9, rtol=1e-9)
+
+
+def test_odds_too_far_apart_for_the_compiled_loop_keep_finite_gradients() -> None:
+    scores = torch.zeros(COMPILED_FROM, 3)
+    scores[0] = torch.tensor([0.0, -1000.0, -3000.0])
+    scores.requires_grad_()
+    slates = torch.tensor([[0, 1, 2]]).expand(COMPILED_FROM, -1)
+    law = PlackettLuce(3).proba_distribution(scores)
+    log_prob = law.log_prob(slates)
+    assert float(log_prob[0].detach()) == 0.0
+    (log_prob.sum() + law.entropy().sum()).backward()
+    assert torch.isfinite(scores.grad).all()
+
+
+def test_a_score_that_is_not_a_number_is_not_hidden() -> None:
+    scores = torch.zeros(COMPILED_FROM, 3)
+    scores[5, 1] = torch.nan
+    slates = torch.tensor([[0, 1]]).expand(COMPILED_FROM, -1)
+    log_prob = PlackettLuce(2).proba_distribution(scores).log_prob(slates)
+    assert torch.isnan(log_prob[5])
