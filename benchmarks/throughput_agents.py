@@ -1,7 +1,8 @@
 """What training costs beside a bare loop: ``python -m slategym.benchmarks.throughput_agents``.
 
-Run it by hand. Rollouts of all contestants alternate, one of each in turn, and the CPU seconds of
-each one's best are compared, so that what else the machine does hits all alike.
+Run it by hand. Rollouts of all contestants alternate, one of each in turn, so that what else the
+machine does hits all alike. A rate is that of the best rollout; a ratio of two is the median of
+what neighbouring rollouts give.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 # Before numpy's libraries are asked to work: one thread, so that CPU seconds mean something.
@@ -47,11 +49,15 @@ class Contestant:
         """Frames per CPU-second in the best rollout."""
         return self.frames / min(self.seconds[WARM:])
 
+    def against(self, other: "Contestant") -> float:
+        """Return how many times the speed of another this has, as the median over rounds."""
+        pairs = zip(self.seconds[WARM:], other.seconds[WARM:], strict=True)
+        return median(theirs * self.frames / (mine * other.frames) for mine, theirs in pairs)
+
     @property
     def share(self) -> float:
         """Median share of environment and adapter in a rollout's time."""
-        ordered = sorted(self.shares[WARM:])
-        return ordered[len(ordered) // 2]
+        return median(self.shares[WARM:])
 
 
 class _Clock:
@@ -197,14 +203,13 @@ def measure(task: str, rounds: int) -> list[str]:
     for number in range(WARM + rounds):
         for contestant in contestants.values():
             contestant.run(number)
-    rate = {key: contestant.rate for key, contestant in contestants.items()}
     lines = []
     for key, contestant in contestants.items():
         losses, peer = ("all", "bare+") if key.endswith("+") else ("none", "bare")
-        cost = f"{1 - rate['agent+'] / rate['agent']:.1%}" if key == "agent+" else ""
+        cost = f"{1 - with_aux.against(agent):.1%}" if key == "agent+" else ""
         lines.append(
-            f"| {task} | {contestant.name} | {losses} | {rate[key]:,.0f} "
-            f"| {rate[key] / rate[peer]:.3f} | {contestant.share:.1%} | {cost} |"
+            f"| {task} | {contestant.name} | {losses} | {contestant.rate:,.0f} "
+            f"| {contestant.against(contestants[peer]):.3f} | {contestant.share:.1%} | {cost} |"
         )
     saved = checkpoint_seconds(model)
     rollout = min(agent.seconds[WARM:]) * none.checkpoint_every

@@ -104,6 +104,9 @@ def test_rates_and_shares_leave_the_first_rollouts_out() -> None:
     contestant.seconds, contestant.shares = [0.1, 0.1, 2.0, 4.0], [0.9, 0.9, 0.25, 0.25]
     assert contestant.rate == 50.0
     assert contestant.share == 0.25
+    slower = Contestant("slow", lambda _: None, 100)
+    slower.seconds = [9.0, 9.0, 4.0, 8.0]
+    assert contestant.against(slower) == 2.0
 
 
 @pytest.mark.parametrize("task", ["tiny", "interest-evolution"])
