@@ -146,7 +146,7 @@ class TrainConfig:
     rank_by: Literal["policy", "response"] = "policy"
     """"response": rank by the predicted click, no policy gradient (the supervised control)."""
     warm_start: str | None = None
-    """A rule of the classic to be cloned first; see `slategym.agents.warm_start`."""
+    """A rule of the task to be cloned first; see `slategym.agents.warm_start`."""
     warm_frames: int = 32_768
     """Frames of that rule; they do not count as frames of training."""
     constraint: str | None = None

@@ -248,7 +248,7 @@ class _Trainer:
         if self.config.warm_start:
             start = time.process_time()
             torch.manual_seed(self.config.seed)
-            clone_rule(self.model.policy, self.config, self.env.reward_scale)
+            clone_rule(self.model.policy, self.config, self.env.reward_scale, self.judges.world)
             self.cpu_seconds += time.process_time() - start
 
     def _due(self) -> set[int]:

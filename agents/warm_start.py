@@ -13,11 +13,12 @@ import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 
 from slategym.agents.classic_rules import make_classic_policy
-from slategym.agents.policy import Policy
+from slategym.agents.policy import Policy, for_variant, make_policy
 from slategym.agents.slate_policy import SlatePolicy
 from slategym.agents.train_config import TrainConfig
 from slategym.envs.classic_variant import ClassicVariant
 from slategym.envs.vector import SlateVectorEnv
+from slategym.envs.world import World
 from slategym.errors import UsageError
 
 USERS = 128
@@ -29,26 +30,23 @@ ENTROPY = 0.05
 Arrays = dict[str, NDArray[Any]]
 
 
-def clone_rule(policy: SlatePolicy, config: TrainConfig, reward_scale: float) -> None:
+def clone_rule(
+    policy: SlatePolicy, config: TrainConfig, reward_scale: float, world: World | None = None
+) -> None:
     """Train a network to act as ``config.warm_start`` does, on ``config.warm_frames`` frames.
 
     Args:
         policy: changed in place, by its own optimiser.
         config: names rule, task, seed and discount.
         reward_scale: multiplies rewards, as in the learning that follows.
+        world: of a variant that is no classic.
 
     Raises:
-        UsageError: the task is no classic, there is no such rule, or the agent is not one of
+        UsageError: there is no such rule, it sees what is hidden, or the agent is not one of
             slates drawn from scores.
     """
-    task, name = config.task(), config.warm_start
-    if name is None or not isinstance(task, ClassicVariant) or config.algo not in ("ppo", "a2c"):
-        raise UsageError(
-            f"warm_start is {name!r}, but {config.algo} on {task.id} cannot start "
-            "from a rule; that is for ppo and a2c on classics: leave it out."
-        )
-    rule = make_classic_policy(name, task)
-    venv = config.make_env(None, USERS, config.observation)
+    venv = config.make_env(world, USERS, config.observation, held=False)
+    rule = _rule(config, venv)
     steps = -(-config.warm_frames // USERS)
     seen, slates, goals, known = _play(rule, venv, steps, config, reward_scale)
     rng = np.random.default_rng([config.seed, 1])
@@ -71,6 +69,30 @@ def clone_rule(policy: SlatePolicy, config: TrainConfig, reward_scale: float) ->
             loss.backward()
             torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
             policy.optimizer.step()
+
+
+def _rule(config: TrainConfig, venv: SlateVectorEnv) -> Policy:
+    """Return the rule to be cloned."""
+    task, name = config.task(), config.warm_start
+    if name is None or config.algo not in ("ppo", "a2c"):
+        raise UsageError(
+            f"warm_start is {name!r}, but {config.algo} cannot start from a rule; that is for ppo "
+            "and a2c: leave it out."
+        )
+    if isinstance(task, ClassicVariant):
+        return make_classic_policy(name, task)
+    if config.observation != "ids":
+        raise UsageError(
+            f"warm_start is {name!r}, a rule that reads ids; set observation to 'ids' or leave "
+            "warm_start out."
+        )
+    rule = make_policy(name, venv.world, task.slate_size)
+    if getattr(rule, "privileged", False) or callable(getattr(rule, "update", None)):
+        raise UsageError(
+            f"warm_start is {name!r}, which sees what is hidden or learns as it goes; name a rule "
+            "that stands still and sees what the agent sees, such as 'cf-rested'."
+        )
+    return for_variant(rule, task)
 
 
 def _play(

@@ -253,3 +253,24 @@ def test_the_command_line_trains_seeds_and_judges_them(
     assert {row["name"] for row in judged["rows"]} >= {"set", "random", "optimal"}
     assert run_command(["train", "--env", SATISFACTION, "--algo", "pqo", "--out", out]) == 2
     assert "Did you mean 'ppo'?" in capsys.readouterr().err
+
+
+def test_in_a_world_too_a_clone_starts_as_its_rule(tmp_path: Path) -> None:
+    options: dict[str, Any] = {
+        "frames": 128, "num_envs": 64, "n_steps": 2, "batch_size": 64, "evaluations": 1,
+    }  # fmt: skip
+    cold = train(tiny_world(), tmp_path / "cold", TrainConfig(**options))
+    rule = {"warm_start": "cf-rested", "warm_frames": 8192}
+    warm = train(tiny_world(), tmp_path / "warm", TrainConfig(**options, **rule))
+    assert warm.evaluations[0]["return"] > cold.evaluations[0]["return"] + 1.0
+    refused = {
+        "oracle-myopic": "sees what is hidden",
+        "linucb": "learns as it goes",
+        "cf-rest": "Did you mean 'cf-rested'",
+    }
+    for name, why in refused.items():
+        with pytest.raises(UsageError, match=why):
+            train(tiny_world(), tmp_path / name, TrainConfig(**options, warm_start=name))
+    with pytest.raises(UsageError, match="that is for ppo and a2c"):
+        config = TrainConfig(**options, warm_start="cf-rested", algo="slate_q")
+        train(tiny_world(), tmp_path / "q", config)
