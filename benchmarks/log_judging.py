@@ -10,12 +10,19 @@ from typing import Any
 import numpy as np
 
 from slategym.agents.stochastic import StochasticPolicy
+from slategym.benchmarks.log_clusters import CLUSTERED, clustered_estimate
 from slategym.benchmarks.log_schema import AnyArray, FloatArray, Log, Propensities
 from slategym.benchmarks.log_views import LogFeatures, LogViews, views_of
 from slategym.benchmarks.ope_bandit import PLAIN, TAMED, BanditLog, doubly_robust
-from slategym.benchmarks.ope_estimate import Estimate, effective_sample_size
+from slategym.benchmarks.ope_estimate import (
+    Estimate,
+    effective_sample_size,
+    mean_estimate,
+    no_weights,
+)
 from slategym.benchmarks.ope_sequence import SEQUENCE_ESTIMATORS
 from slategym.benchmarks.ope_slate import SLATE_ESTIMATORS, SlateLog
+from slategym.benchmarks.ope_tabular import FQE_CAVEAT
 from slategym.benchmarks.ope_tuning import slope
 from slategym.benchmarks.ope_verdict import Row, estimate_table
 from slategym.benchmarks.statistics import percentile_interval
@@ -25,11 +32,15 @@ from slategym.errors import DataError, unknown_name
 _SLATES = ("iips", "sniips", "rips", "snrips", "cascade_dr")
 _EPISODES = {"fqe": "dm", "seq_dr": "dr", "seq_sndr": "sndr"}
 _EPISODES |= {name: name for name in ("tis", "sntis", "pdis", "snpdis")}
-SLATE_NAMES = (*PLAIN, *TAMED, *_SLATES)
+SLATE_NAMES = (*PLAIN, *TAMED, *_SLATES, *CLUSTERED)
 """Estimators of the reward of one slate, in the situations that the log's policy brings about."""
-EPISODE_NAMES = tuple(_EPISODES)
+NEURAL = "fqe_neural"
+EPISODE_NAMES = (*_EPISODES, NEURAL)
 """Estimators of the discounted return of an episode that the judged policy serves alone."""
-USUAL = ("dm", "snipw", "dr", "dros", "sniips", "snrips", "cascade_dr", "fqe", "snpdis", "seq_dr")
+USUAL = (
+    "dm", "snipw", "dr", "dros", "sniips", "snrips", "cascade_dr", "snmips", "offcem", "fqe",
+    "snpdis", "seq_dr",
+)  # fmt: skip
 """What is computed unless others are named."""
 _ORDER = {"reliable": 0, "weak": 1, "do not use": 2}
 
@@ -79,7 +90,8 @@ def judge(
     Args:
         known: the log with its features; computed once for all policies.
         policy: what is judged.
-        estimators: names of `SLATE_NAMES` and `EPISODE_NAMES`.
+        estimators: names of `SLATE_NAMES` and `EPISODE_NAMES`; those whose weights are not
+            known are left out, `CLUSTERED` ones where ``known.unpooled`` says why.
         gamma: discount a step of whole episodes.
         seed: of folds, draws and resamples.
 
@@ -87,7 +99,8 @@ def judge(
         UsageError: an unknown estimator, or a policy that sees hidden state.
     """
     check_estimators(estimators)
-    views, log = views_of(known, policy, gamma=gamma, seed=seed), known.log
+    log, neural = known.log, NEURAL in estimators
+    views = views_of(known, policy, gamma=gamma, seed=seed, neural=neural)
     slate, episode = judge_views(views, log, estimators, seed=seed)
     told = log.info
     return Judgement(policy.name, slate, episode, gamma, told.propensities, told.policies)
@@ -197,6 +210,7 @@ class _Bare:
     bandit: BanditLog
     slate: SlateLog
     has_positions: bool
+    clustered: SlateLog | None = None
 
 
 def _probabilities(values: AnyArray, log: Log, what: str) -> FloatArray:
@@ -219,6 +233,8 @@ def slate_estimate(name: str, views: LogViews | _Bare) -> Estimate | None:
     """
     if name in ("iips", "sniips") and not views.has_positions:
         return None
+    if name in CLUSTERED:
+        return None if views.clustered is None else clustered_estimate(name, views.clustered)
     if name in _SLATES:
         return SLATE_ESTIMATORS[name](views.slate)
     if name in TAMED:
@@ -253,10 +269,15 @@ def episode_estimate(name: str, views: LogViews) -> Estimate | None:
     """Return an estimate of the return of an episode; None if its weights left the floats.
 
     Args:
-        name: one of `EPISODE_NAMES`. The interval of ``fqe`` comes from `LogViews.fitted`: its
-            terms know of users and not of the fit.
+        name: one of `EPISODE_NAMES`. The interval of ``fqe`` comes from `LogViews.fitted`, that
+            of ``fqe_neural`` from `LogViews.neural`: their terms know of users and not of the fit.
         views: the log through the policy.
     """
+    if name == NEURAL:
+        if views.neural is None:
+            return None
+        first = views.neural.first
+        return mean_estimate(name, first, no_weights(len(first)), caveat=FQE_CAVEAT)
     # Over a hundred steps a product of weights may leave the range of a float.
     with np.errstate(over="ignore", invalid="ignore"):
         found = SEQUENCE_ESTIMATORS[_EPISODES[name]](views.sequence).renamed(name, np.nan)
@@ -280,5 +301,7 @@ def _episodes(views: LogViews, estimators: Sequence[str], log: Log, seed: int) -
             log.info.propensities == "estimated",
             seed,
         )
-    ends = percentile_interval(views.fitted.value, views.fitted.replicates)
-    return tuple(replace(row, interval=ends) if row.name == "fqe" else row for row in rows)
+    ends = {"fqe": percentile_interval(views.fitted.value, views.fitted.replicates)}
+    if views.neural is not None:
+        ends[NEURAL] = views.neural.interval()
+    return tuple(replace(row, interval=ends.get(row.name, row.interval)) for row in rows)

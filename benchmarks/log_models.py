@@ -106,7 +106,7 @@ def reward_model(
     found = np.zeros((2, len(log)))
     for group in range(FOLDS):
         kept, held = fold != group, fold == group
-        weights = _ridge(shown[kept], log.reward[kept])
+        weights = ridge(shown[kept], log.reward[kept])
         found[0, held], found[1, held] = shown[held] @ weights, expected[held] @ weights
     return RewardModel(found[0], found[1])
 
@@ -131,14 +131,19 @@ def slot_model(log: Log, features: SlateFeatures, *, seed: int = 0) -> FloatArra
         table = np.concatenate([features.state, item], axis=1)
         for group in range(FOLDS):
             kept, held = fold != group, fold == group
-            weights = _ridge(table[kept], log.reward_slot[kept, slot])
+            weights = ridge(table[kept], log.reward_slot[kept, slot])
             own = features.state[held] @ weights[:split]
             out[held, slot] = own[:, None] + features.items[held] @ weights[split:]
     return out
 
 
-def _ridge(table: FloatArray, target: FloatArray) -> FloatArray:
-    """Return the weights of least squares with `RIDGE` on every feature."""
+def ridge(table: FloatArray, target: FloatArray) -> FloatArray:
+    """Return the weights of least squares with `RIDGE` on every feature.
+
+    Args:
+        table: features ``(N, Q)``.
+        target: ``(N,)``.
+    """
     gram = table.T @ table + RIDGE * np.eye(table.shape[1])
     return np.asarray(np.linalg.solve(gram, table.T @ target))
 
@@ -185,25 +190,56 @@ def linear_fqe(
         replicates: R.
         seed: of the resampling.
     """
-    later = np.concatenate([expected[1:], np.zeros((1, expected.shape[1]))])
-    later[np.append(log.first[1:], [True])] = 0.0
-    _, user = np.unique(log.user, return_inverse=True)
-    total, width = int(user.max()) + 1, shown.shape[1]
-    matrix, target = _by_user(user, shown, shown - gamma * later, log.reward)
-    begun, sums = np.zeros(total), np.zeros((total, width))
-    np.add.at(begun, user[log.first], 1.0)
-    np.add.at(sums, user[log.first], expected[log.first])
+    problem = LinearReturn.of(log, shown, expected, gamma)
+    resampled, _ = problem.solve(problem.resamples(replicates, seed))
+    (value,), (weights,) = problem.solve(np.ones((1, len(problem.begun))))
+    return FittedReturn(float(value), resampled, shown @ weights, expected @ weights)
 
-    def solve(weights: FloatArray) -> tuple[float, FloatArray]:
-        gram = (weights @ matrix).reshape(width, width) + RIDGE * np.eye(width)
-        found: FloatArray = np.asarray(np.linalg.solve(gram, weights @ target), np.float64)
-        return float(weights @ (sums @ found) / (weights @ begun)), found
 
-    rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(total, np.full(total, 1 / total), size=replicates)
-    resampled = np.array([solve(one.astype(np.float64))[0] for one in drawn])
-    value, weights = solve(np.ones(total))
-    return FittedReturn(value, resampled, shown @ weights, expected @ weights)
+@dataclass(frozen=True, eq=False)
+class LinearReturn:
+    """Fitted Q evaluation with linear features as sums over users, to be solved at once.
+
+    Attributes:
+        matrix: each user's ``sum phi (phi - gamma E_pi phi')'`` ``(U, Q * Q)``.
+        target: each user's ``sum phi r`` ``(U, Q)``.
+        begun: episodes of each user ``(U,)``.
+        first: each user's sum of ``E_pi phi`` over first impressions ``(U, Q)``.
+        user: number of the user of each impression ``(N,)``.
+    """
+
+    matrix: FloatArray
+    target: FloatArray
+    begun: FloatArray
+    first: FloatArray
+    user: LongArray
+
+    @classmethod
+    def of(cls, log: Log, shown: FloatArray, expected: FloatArray, gamma: float) -> "LinearReturn":
+        """Return the sums; see `linear_fqe` for the arguments."""
+        later = np.concatenate([expected[1:], np.zeros((1, expected.shape[1]))])
+        later[np.append(log.first[1:], [True])] = 0.0
+        _, user = np.unique(log.user, return_inverse=True)
+        total = int(user.max()) + 1
+        matrix, target = _by_user(user, shown, shown - gamma * later, log.reward)
+        begun, sums = np.zeros(total), np.zeros((total, shown.shape[1]))
+        np.add.at(begun, user[log.first], 1.0)
+        np.add.at(sums, user[log.first], expected[log.first])
+        return cls(matrix, target, begun, sums, user)
+
+    def resamples(self, replicates: int, seed: int) -> FloatArray:
+        """Return how often each user is drawn ``(R, U)``."""
+        total = len(self.begun)
+        rng = np.random.default_rng(seed)
+        drawn = rng.multinomial(total, np.full(total, 1 / total), size=replicates)
+        return drawn.astype(np.float64)
+
+    def solve(self, counts: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return mean returns ``(R,)`` and weights ``(R, Q)`` with users counted ``(R, U)``."""
+        width = self.target.shape[1]
+        gram = (counts @ self.matrix).reshape(-1, width, width) + RIDGE * np.eye(width)
+        found = np.linalg.solve(gram, (counts @ self.target)[..., None])[..., 0]
+        return ((counts @ self.first) * found).sum(1) / (counts @ self.begun), found
 
 
 def _by_user(

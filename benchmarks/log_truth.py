@@ -48,7 +48,7 @@ def step_truth(
     behaviour: StochasticPolicy,
     policies: Sequence[StochasticPolicy],
     variant: AnyVariant,
-    world: World,
+    world: World | None,
     *,
     users: int,
     seed: int,
@@ -64,12 +64,12 @@ def step_truth(
         behaviour: brings the situations about.
         policies: P policies to judge; none, like the behaviour, may be privileged.
         variant: the task.
-        world: the world.
+        world: the world; None for a classic.
         users: B.
         seed: of the users; other than that of the log that is judged.
         split: which users of the world.
     """
-    task = variant.override(observation="ids")
+    task, split = _task(variant, world, split)
     wanted: list[Any] = [for_variant(policy, task) for policy in (behaviour, *policies)]
     reward, impressions = np.zeros((len(policies), users)), np.zeros(users)
     for start in range(0, users, BLOCK):
@@ -78,6 +78,11 @@ def step_truth(
         reward[:, streams], impressions[streams] = _one_slate(wanted, env, streams, seed)
         env.close()
     return StepTruth(reward, impressions)
+
+
+def _task(variant: AnyVariant, world: World | None, split: str) -> tuple[AnyVariant, str]:
+    """Return the task as policies see it, and which users there are; a classic has no split."""
+    return (variant, "all") if world is None else (variant.override(observation="ids"), split)
 
 
 def _one_slate(
@@ -107,7 +112,7 @@ def _one_slate(
 def true_returns(
     policies: Sequence[StochasticPolicy],
     variant: AnyVariant,
-    world: World,
+    world: World | None,
     *,
     users: int,
     seed: int,
@@ -121,13 +126,13 @@ def true_returns(
     Args:
         policies: P; none may be privileged.
         variant: the task.
-        world: the world.
+        world: the world; None for a classic.
         users: B.
         seed: of the users.
         gammas: G discounts a step.
         split: which users of the world.
     """
-    task = variant.override(observation="ids")
+    task, split = _task(variant, world, split)
     found = np.zeros((len(gammas), len(policies), users))
     for start in range(0, users, BLOCK):
         streams = np.arange(start, min(start + BLOCK, users))

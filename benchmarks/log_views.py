@@ -4,27 +4,32 @@ Letters: N impressions, K slots, C candidates, E episodes, T steps, Q features o
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
 
-from slategym.agents.policy import for_variant
+from slategym.agents.policy import Policy, for_variant
 from slategym.agents.slate_laws import SlateLaw
 from slategym.agents.stochastic import StochasticPolicy
+from slategym.benchmarks.log_clusters import LogClusters, clustered_log
 from slategym.benchmarks.log_features import candidate_features, state_features
 from slategym.benchmarks.log_models import (
     FittedReturn,
+    LinearReturn,
     SlateFeatures,
     linear_fqe,
     reward_model,
     slot_model,
 )
+from slategym.benchmarks.log_neural import NeuralReturn, neural_return
+from slategym.benchmarks.log_policies import remade_policies
 from slategym.benchmarks.log_schema import AnyArray, BoolArray, FloatArray, Log, LongArray
 from slategym.benchmarks.log_training import logged_variant
 from slategym.benchmarks.ope_bandit import BanditLog
 from slategym.benchmarks.ope_sequence import SequenceLog
 from slategym.benchmarks.ope_slate import SlateLog
+from slategym.envs.protocol import AnyVariant
 from slategym.envs.world import World
 from slategym.errors import DataError, UsageError
 
@@ -41,6 +46,8 @@ class LogFeatures:
         features: of its impressions.
         shown: features of the slates shown ``(N, Q)``.
         slots: expected reward of every candidate in every slot ``(N, K, C)``.
+        clusters: the log with its items pooled; None where it cannot be.
+        unpooled: why it cannot be, "" where it is.
     """
 
     log: Log
@@ -48,15 +55,28 @@ class LogFeatures:
     features: SlateFeatures
     shown: FloatArray
     slots: FloatArray
+    clusters: LogClusters | None = None
+    unpooled: str = ""
 
     @classmethod
-    def of(cls, log: Log, world: World | None, *, seed: int = 0) -> "LogFeatures":
+    def of(
+        cls,
+        log: Log,
+        world: World | None,
+        *,
+        seed: int = 0,
+        pooled: bool = True,
+        wrote: Policy | None = None,
+    ) -> "LogFeatures":
         """Return the features of a log and its models of rewards.
 
         Args:
             log: written by `slategym log`, or with the observations of an environment.
             world: what it was written in; None for a classic.
             seed: of the folds that models are fitted on.
+            pooled: whether to pool items too, for MIPS and OffCEM.
+            wrote: the policy inside the one that wrote the log, where its name is not that of a
+                registered one.
 
         Raises:
             DataError: no propensities, no observations, or another world.
@@ -66,10 +86,25 @@ class LogFeatures:
                 "the log has no propensities, so no other policy can be judged from it; estimate "
                 "them first: slategym.benchmarks.behaviour_policy.estimate_propensities."
             )
-        logged_variant(log, world)
+        variant = logged_variant(log, world)
         features = SlateFeatures.of(state_features(log, world), candidate_features(log, world))
         shown = features.of_slates(log.positions)
-        return cls(log, world, features, shown, slot_model(log, features, seed=seed))
+        made = cls(log, world, features, shown, slot_model(log, features, seed=seed))
+        return made._with_clusters(variant, wrote, seed) if pooled else made
+
+    def _with_clusters(self, variant: AnyVariant, wrote: Policy | None, seed: int) -> "LogFeatures":
+        """Return the same with items pooled, or with the reason why they are not."""
+        log, world = self.log, self.world
+        try:
+            if world is None:
+                raise DataError("a classic has no item vectors to make clusters of.")
+            if log.info.propensities == "estimated":
+                raise DataError("the probabilities of its items are estimated.")
+            policies = remade_policies(log, variant, world, wrote)
+            clusters = LogClusters.of(log, world, self.features, policies, seed=seed)
+        except DataError as error:
+            return replace(self, unpooled=str(error))
+        return replace(self, clusters=clusters)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +120,9 @@ class LogViews:
         user: number of the user of each impression ``(N,)``, from 0.
         episode_user: the same of each episode ``(E,)``.
         has_positions: whether the probability of an item at its slot alone is known.
+        clustered: impressions slot by slot, weighted by clusters of items; None where the log
+            cannot be pooled.
+        neural: fitted Q evaluation with networks; None where it was not asked for.
     """
 
     policy: str
@@ -95,10 +133,17 @@ class LogViews:
     user: LongArray
     episode_user: LongArray
     has_positions: bool
+    clustered: SlateLog | None = None
+    neural: NeuralReturn | None = None
 
 
 def views_of(
-    known: LogFeatures, policy: StochasticPolicy, *, gamma: float = 0.95, seed: int = 0
+    known: LogFeatures,
+    policy: StochasticPolicy,
+    *,
+    gamma: float = 0.95,
+    seed: int = 0,
+    neural: bool = False,
 ) -> LogViews:
     """Return a log as estimators want it, for one policy.
 
@@ -107,6 +152,7 @@ def views_of(
         policy: what is judged; see `with_propensities`.
         gamma: discount a step of whole episodes.
         seed: of folds, draws and resamples.
+        neural: whether to fit networks too; takes seconds.
 
     Raises:
         UsageError: the policy sees hidden state, which no log holds.
@@ -139,7 +185,16 @@ def views_of(
         user=user,
         episode_user=user[log.first],
         has_positions=has_positions,
+        clustered=asked.clustered,
+        neural=_neural(known, asked, gamma, seed) if neural else None,
     )
+
+
+def _neural(known: LogFeatures, asked: "_Asked", gamma: float, seed: int) -> NeuralReturn:
+    """Return fitted Q evaluation with networks."""
+    log, features = known.log, known.features
+    linear = LinearReturn.of(log, known.shown, asked.expected, gamma)
+    return neural_return(log, features, asked.laws, linear, gamma=gamma, seed=seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,6 +206,8 @@ class _Asked:
     expected: FloatArray  # (N, Q) mean features of its slates
     value: FloatArray  # (N, K) what the slot model expects of it after the slots before
     unsupported: float  # share of its probability on items that are shown nowhere in the log
+    clustered: SlateLog | None
+    laws: list[tuple[slice, SlateLaw]]
 
 
 def _asked(known: LogFeatures, policy: StochasticPolicy, seed: int, has_positions: bool) -> _Asked:
@@ -159,8 +216,8 @@ def _asked(known: LogFeatures, policy: StochasticPolicy, seed: int, has_position
     size = max(int(log.candidates.max()), int(log.items.max())) + 1
     never = np.bincount(log.items.reshape(-1), minlength=size) == 0
     shape, laws = log.items.shape, list(_laws(log, policy))
-    slot, position, value = (np.zeros(shape) for _ in range(3))
-    missing = 0.0
+    slot, position, value, ratio, pooled = (np.zeros(shape) for _ in range(5))
+    missing, clusters = 0.0, known.clusters
     for rows, law in laws:
         shown = log.positions[rows]
         slot[rows] = law.log_slots(shown)
@@ -169,8 +226,13 @@ def _asked(known: LogFeatures, policy: StochasticPolicy, seed: int, has_position
         share = law.slots(shown)  # (n, K, C)
         value[rows] = (share * known.slots[rows]).sum(2)
         missing += float((share * never[log.candidates[rows]][:, None]).sum())
-    expected = known.features.expected(laws, seed)
-    return _Asked(slot, position, expected, value, missing / (shape[0] * shape[1]))
+        if clusters is not None:
+            ratio[rows], pooled[rows] = clusters.seen_by(share, rows)
+    expected, missing = known.features.expected(laws, seed), missing / (shape[0] * shape[1])
+    clustered = None
+    if clusters is not None:
+        clustered = clustered_log(clusters, log, ratio, pooled, missing)
+    return _Asked(slot, position, expected, value, missing, clustered, laws)
 
 
 def _laws(log: Log, policy: StochasticPolicy) -> Iterator[tuple[slice, SlateLaw]]:

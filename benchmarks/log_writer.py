@@ -80,6 +80,29 @@ def write_log(
     return run.info()
 
 
+def log_blocks(
+    policy: StochasticPolicy,
+    variant: AnyVariant,
+    *,
+    world: World | None = None,
+    users: int = 1024,
+    seed: int = 0,
+    split: str = "train",
+) -> Iterator[Log]:
+    """Yield what `write_log` would write as logs in memory, of `BLOCK` episodes each.
+
+    Args:
+        policy: chooses the slates and says how likely they were.
+        variant: the task.
+        world: the world; None for a classic.
+        users: episodes in all.
+        seed: of the users, their luck and the policy's draws.
+        split: which users of the world.
+    """
+    chosen = cast("StochasticPolicy", for_variant(policy, variant))
+    return _Run(chosen, variant, world, seed, split).blocks(users, Silent())
+
+
 def write_blocks(target: Path, info: LogInfo, blocks: Iterator[Log]) -> None:
     """Write blocks of impressions as row groups of one Parquet file.
 

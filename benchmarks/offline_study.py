@@ -1,9 +1,9 @@
 """Are logs right about our own environments? ``python -m slategym.benchmarks.offline_study``.
 
-In each variant one policy writes a log, and eight others are judged from it. The simulator knows
-what they are truly worth: one slate in the situations of the log, and whole episodes. The table
-says how far each estimator is off, whether it ranks policies rightly, and what choosing the policy
-it likes best costs. Letters: P policies, R resamples, U users.
+In each variant one policy writes some logs, and eight others are judged from each. The simulator
+knows what they are truly worth: one slate in the situations of the log, and whole episodes. The
+table says how far each estimator is off, whether it ranks policies rightly, and what choosing the
+policy it likes best costs. Letters: P policies, R resamples, U users.
 """
 
 import argparse
@@ -23,7 +23,9 @@ from slategym.agents.policy import make_policy
 from slategym.agents.stochastic import StochasticPolicy, with_propensities
 from slategym.benchmarks.log_judging import (
     EPISODE_NAMES,
+    NEURAL,
     SLATE_NAMES,
+    USUAL,
     best_row,
     episode_estimate,
     judge_views,
@@ -35,7 +37,7 @@ from slategym.benchmarks.log_training import train_on_log
 from slategym.benchmarks.log_truth import StepTruth, step_truth, true_returns
 from slategym.benchmarks.log_views import LogFeatures, LogViews, views_of
 from slategym.benchmarks.log_writer import write_log
-from slategym.benchmarks.offline_tables import markdown
+from slategym.benchmarks.offline_tables import combined, markdown
 from slategym.benchmarks.ope_intervals import Clusters
 from slategym.benchmarks.ope_verdict import Row
 from slategym.envs.protocol import AnyVariant
@@ -57,9 +59,8 @@ POLICIES: tuple[tuple[str, dict[str, float]], ...] = (
     ("cf-rested", {"epsilon": 0.2}),
 )
 """And an eighth: an agent trained offline on another log of the behaviour policy."""
-ESTIMATORS = (
-    "dm", "snipw", "dr", "dros", "sniips", "snrips", "cascade_dr", "fqe", "snpdis", "seq_dr",
-)  # fmt: skip
+ESTIMATORS = USUAL
+BEST = "best verdict"
 _RESAMPLES = 400
 
 
@@ -69,8 +70,10 @@ class StudySettings:
 
     variants: tuple[str, ...] = ("slategym/Video-v0", "slategym/Music-v0", "slategym/Shop-v0")
     """Registered ids."""
+    logs: int = 3
+    """Logs of each variant, drawn with seeds 10 apart; errors are means over them."""
     log_users: int = 512
-    """Episodes of the log."""
+    """Episodes of a log."""
     train_users: int = 256
     """Episodes of the log that the eighth policy is trained on."""
     step_users: int = 512
@@ -79,8 +82,10 @@ class StudySettings:
     """Users the truth of whole episodes is measured on."""
     gamma: float = 0.95
     """Discount a step of whole episodes."""
+    neural: bool = False
+    """Whether to fit networks too (``fqe_neural``); seconds for every policy and log."""
     seed: int = 20
-    """Of the log; the truth is measured on users of another seed, the agent trained on a third."""
+    """Of the first log; truth is measured on users of another seed, the agent trained on a third."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,10 +139,8 @@ def _finished(out: Path | None, told: Mapping[str, Any]) -> dict[str, dict[str, 
 def _variant(variant: AnyVariant, world: World, settings: StudySettings) -> dict[str, Any]:
     """Return the results of one variant."""
     behaviour = _policy(BEHAVIOUR, variant, world)
+    policies = [_policy(one, variant, world) for one in POLICIES]
     with tempfile.TemporaryDirectory() as folder:
-        path, users = Path(folder) / "log.parquet", settings.log_users
-        log = _log(path, behaviour, variant, world, users, settings.seed)
-        policies = [_policy(one, variant, world) for one in POLICIES]
         policies.append(_offline(Path(folder), behaviour, variant, world, settings))
     seed = settings.seed + 1
     users, gammas = settings.return_users, (settings.gamma, 1.0)
@@ -145,14 +148,41 @@ def _variant(variant: AnyVariant, world: World, settings: StudySettings) -> dict
         step_truth(behaviour, policies, variant, world, users=settings.step_users, seed=seed),
         *true_returns(policies, variant, world, users=users, seed=seed, gammas=gammas),
     )
-    known = LogFeatures.of(log, world)
-    views = [views_of(known, policy, gamma=settings.gamma) for policy in policies]
-    rows = [judge_views(one, log, ESTIMATORS) for one in views]
+    judged = [
+        _judged(settings.seed + 10 * n, behaviour, policies, variant, world, truth, settings)
+        for n in range(settings.logs)
+    ]
     return {
         "variant": variant.id,
         "behaviour": behaviour.name,
-        "impressions": len(log),
+        "logs": settings.logs,
+        "impressions": int(np.mean([one["impressions"] for one in judged])),
         "policies": _worth(policies, truth),
+        "slate": combined([one["slate"] for one in judged]),
+        "episode": combined([one["episode"] for one in judged]),
+        "verdicts": [row for one in judged for row in one["verdicts"]],
+    }
+
+
+def _judged(
+    seed: int,
+    behaviour: StochasticPolicy,
+    policies: Sequence[StochasticPolicy],
+    variant: AnyVariant,
+    world: World,
+    truth: _Truth,
+    settings: StudySettings,
+) -> dict[str, Any]:
+    """Return what one log says of all policies, held against the truth."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "log.parquet"
+        log = _log(path, behaviour, variant, world, settings.log_users, seed)
+    known, neural = LogFeatures.of(log, world), settings.neural
+    names = (*ESTIMATORS, NEURAL) if neural else ESTIMATORS
+    views = [views_of(known, one, gamma=settings.gamma, neural=neural) for one in policies]
+    rows = [judge_views(one, log, names) for one in views]
+    return {
+        "impressions": len(log),
         "slate": _measured(views, [r[0] for r in rows], truth.step.value, truth),
         "episode": _measured(views, [r[1] for r in rows], truth.discounted.mean(1), truth),
         "verdicts": _verdicts(rows, truth),
@@ -214,38 +244,35 @@ def _worth(policies: Sequence[StochasticPolicy], truth: _Truth) -> list[dict[str
 
 def _measured(
     views: Sequence[LogViews], rows: Sequence[Sequence[Row]], truth: FloatArray, whole: _Truth
-) -> list[dict[str, Any]]:
-    """Return error, rank agreement and regret of each estimator, and of the row to go by."""
+) -> dict[str, dict[str, Any] | None]:
+    """Return error, rank agreement and regret of each estimator, and of the row to go by.
+
+    None where the weights of an estimator left the range of floats.
+    """
     names = [row.name for row in rows[0]]
     chosen = {name: [name] * len(views) for name in names}
     best = [best_row(each) for each in rows]
     if all(row is not None for row in best):
-        chosen["best verdict"] = [row.name for row in best if row is not None]
+        chosen[BEST] = [row.name for row in best if row is not None]
     resampled = _resampled_truth(whole, episode=names[0] in EPISODE_NAMES)
-    found: list[dict[str, Any]] = []
+    found: dict[str, dict[str, Any] | None] = {}
     for name, each in chosen.items():
         values = [_row(r, n) for r, n in zip(rows, each, strict=True)]
-        if any(row is None for row in values):  # weights left the range of floats
-            found.append({"estimator": name, "error": None})
+        if any(row is None for row in values):
+            found[name] = None
             continue
         made = np.array([row.interval.estimate for row in values if row is not None])
         drawn = np.stack([_replicates(v, n) for v, n in zip(views, each, strict=True)])  # (P, R)
-        ranks = [_spearman(d, t) for d, t in zip(drawn.T, resampled.T, strict=True)]
-        low, high = np.nanquantile(ranks, [0.025, 0.975])
         pick = int(np.argmax(made))
-        found.append(
-            {
-                "estimator": name,
-                "error": float(np.mean(np.abs(made - truth) / np.abs(truth))),
-                "worst": float(np.max(np.abs(made - truth) / np.abs(truth))),
-                "spearman": _or_none(_spearman(made, truth)),
-                "spearman_low": _or_none(low),
-                "spearman_high": _or_none(high),
-                "pick": views[pick].policy,
-                "regret": _regret(truth, pick),
-                "return_regret": _regret(whole.undiscounted.mean(1), pick),
-            }
-        )
+        found[name] = {
+            "error": float(np.mean(np.abs(made - truth) / np.abs(truth))),
+            "worst": float(np.max(np.abs(made - truth) / np.abs(truth))),
+            "spearman": _spearman(made, truth),
+            "ranks": [_spearman(d, t) for d, t in zip(drawn.T, resampled.T, strict=True)],
+            "pick": views[pick].policy,
+            "regret": _regret(truth, pick),
+            "return_regret": _regret(whole.undiscounted.mean(1), pick),
+        }
     return found
 
 
@@ -266,15 +293,12 @@ def _spearman(one: FloatArray, other: FloatArray) -> float:
     return float(spearmanr(one, other)[0])
 
 
-def _or_none(value: float) -> float | None:
-    """Return None for NaN, which JSON does not have."""
-    return float(value) if np.isfinite(value) else None
-
-
 def _replicates(views: LogViews, name: str) -> FloatArray:
     """Return an estimate on resampled users (R,), the same users for every policy."""
     if name == "fqe":
         return np.resize(views.fitted.replicates, _RESAMPLES)
+    if name == NEURAL and views.neural is not None:
+        return np.resize(views.neural.members, _RESAMPLES)
     estimate = slate_estimate(name, views) if name in SLATE_NAMES else episode_estimate(name, views)
     assert estimate is not None
     users = views.user if name in SLATE_NAMES else views.episode_user
@@ -331,10 +355,11 @@ def main() -> int:
     parser.add_argument("--world", help="a world folder; default: a synthetic one")
     parser.add_argument("--variant", action="append", help="an id; repeatable; default: three")
     default = StudySettings()
-    for name in ("log_users", "train_users", "step_users", "return_users", "seed"):
+    for name in ("logs", "log_users", "train_users", "step_users", "return_users", "seed"):
         option = f"--{name.replace('_', '-')}"
         parser.add_argument(option, type=int, default=getattr(default, name))
     parser.add_argument("--gamma", type=float, default=default.gamma)
+    parser.add_argument("--neural", action="store_true", help="fit networks too")
     parser.add_argument("--out", type=Path, help="where the results go as JSON")
     given = vars(parser.parse_args())
     world, out, variants = (given.pop(name) for name in ("world", "out", "variant"))

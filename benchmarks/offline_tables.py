@@ -1,4 +1,4 @@
-"""The tables of the offline study, as Markdown."""
+"""Means over the logs of the offline study, and its tables as Markdown."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 _VERDICTS = ("reliable", "weak", "do not use")
-_EPISODE = ("fqe", "snpdis", "seq_dr")
+_EPISODE = ("fqe", "fqe_neural", "snpdis", "seq_dr")
 
 
 def markdown(results: Mapping[str, Any]) -> str:
@@ -22,7 +22,8 @@ def markdown(results: Mapping[str, Any]) -> str:
 
 
 def _heading(one: Mapping[str, Any]) -> str:
-    return f"### {one['variant']}: {one['impressions']:,} impressions under {one['behaviour']}"
+    logs = f"{one['logs']} logs of {one['impressions']:,} impressions"
+    return f"### {one['variant']}: {logs} under {one['behaviour']}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -60,7 +61,7 @@ def _estimators(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
                 row["estimator"],
                 f"{100 * row['error']:.1f} % (worst {100 * row['worst']:.0f} %)",
                 agreement,
-                row["pick"],
+                " / ".join(dict.fromkeys(row["picks"])),
                 f"{100 * row['regret']:.0f} %",
                 f"{100 * row['return_regret']:.0f} %",
             ]
@@ -90,3 +91,34 @@ def _verdicts(variants: Sequence[Mapping[str, Any]]) -> str:
             )  # fmt: skip
     head = ["of", "verdict", "rows", "median error", "error at 90 %", "truth inside interval"]
     return _table(head, body)
+
+
+def combined(logs: Sequence[dict[str, dict[str, Any] | None]]) -> list[dict[str, Any]]:
+    """Return the means over logs; the interval of the rank agreement pools their resamples."""
+    found: list[dict[str, Any]] = []
+    for name in dict.fromkeys(name for one in logs for name in one):
+        each = [told for one in logs if (told := one.get(name)) is not None]
+        if len(each) < len(logs):
+            found.append({"estimator": name, "error": None})
+            continue
+        low, high = np.nanquantile(np.concatenate([one["ranks"] for one in each]), [0.025, 0.975])
+        means = {
+            key: _or_none(float(np.mean([one[key] for one in each])))
+            for key in ("error", "spearman", "regret", "return_regret")
+        }
+        found.append(
+            {
+                "estimator": name,
+                **means,
+                "worst": max(one["worst"] for one in each),
+                "spearman_low": _or_none(low),
+                "spearman_high": _or_none(high),
+                "picks": [one["pick"] for one in each],
+            }
+        )
+    return found
+
+
+def _or_none(value: float) -> float | None:
+    """Return None for NaN, which JSON does not have."""
+    return float(value) if np.isfinite(value) else None

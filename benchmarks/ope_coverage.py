@@ -172,7 +172,7 @@ def run_setting(
         log, users = problem.draw(units, rng)
         estimates = make_estimates(log, setting.estimators)
         clusters = Clusters.of(users, units)
-        boot = _shared_bootstrap(estimates, clusters, resamples, seed + number)
+        boot = shared_bootstrap(estimates, clusters, resamples, seed + number)
         verdicts = _verdicts(log, estimates, clusters)
         for name, one, drawn, said in zip(
             setting.estimators, estimates, boot, verdicts, strict=True
@@ -187,7 +187,7 @@ def run_setting(
             tally.spread.append(spread_units(one, clusters))
             shares[name].append(effective_sample_size(one.weights) / units)
     return tuple(
-        _line(setting, name, tally, truth, float(np.mean(shares[name])))
+        line_of(setting.name, name, tally, truth, float(np.mean(shares[name])), good=setting.good)
         for name, tally in tallies.items()
     )
 
@@ -198,7 +198,7 @@ def _verdicts(log: AnyLog, estimates: Sequence[Estimate], clusters: Clusters) ->
     return tuple(row.verdict for row in rows)
 
 
-def _shared_bootstrap(
+def shared_bootstrap(
     estimates: Sequence[Estimate], clusters: Clusters, resamples: int, seed: int
 ) -> list[dict[str, Interval]]:
     """Return both bootstrap intervals of each estimate on the same resamples."""
@@ -217,14 +217,26 @@ def _shared_bootstrap(
     return found
 
 
-def _line(setting: Setting, name: str, tally: Tally, truth: float, share: float) -> Line:
-    """Return the line of a tally."""
+def line_of(
+    setting: str, name: str, tally: Tally, truth: float, share: float, *, good: bool = True
+) -> Line:
+    """Return the line of a tally.
+
+    Args:
+        setting: its name.
+        name: of the estimator.
+        tally: what was seen.
+        truth: true value.
+        share: effective sample size divided by the number of units, its mean over logs.
+        good: whether the log can say something.
+    """
     errors, verdicts = np.array(tally.errors), np.array(tally.verdicts)
-    held = np.array(tally.covered[METHOD])
+    # What is fitted again on each resample has percentiles alone.
+    held = np.array(tally.covered[METHOD if METHOD in tally.covered else "bootstrap"])
     return Line(
-        setting=setting.name,
+        setting=setting,
         estimator=name,
-        good=setting.good,
+        good=good,
         share=share,
         truth=truth,
         bias=float(errors.mean()),
@@ -246,7 +258,7 @@ def markdown(lines: Sequence[Line]) -> str:
     ]
     for line in lines:
         covered = (
-            f"{line.coverage[m]:.3f} ({line.width[m]:.3f})"
+            f"{line.coverage[m]:.3f} ({line.width[m]:.3f})" if m in line.coverage else "-"
             for m in ("bootstrap-t", "bootstrap", "delta", "Bernstein")
         )
         said = (f"{100 * line.verdicts[v]:.0f} %" for v in VERDICTS)

@@ -86,13 +86,13 @@ def mips(rewards: npt.ArrayLike, weights: FloatArray) -> Estimate:
         weights: from `embedding_weights` or `cluster_weights` (N,).
     """
     terms = weights * np.asarray(rewards, np.float64)
-    return mean_estimate("mips", terms, weights, caveat=_EMBEDDED)
+    return mean_estimate("mips", terms, weights, caveat=EMBEDDED)
 
 
 def snmips(rewards: npt.ArrayLike, weights: FloatArray) -> Estimate:
     """Return MIPS divided by the mean weight."""
     terms = weights * np.asarray(rewards, np.float64)
-    return ratio_estimate("snmips", terms, weights, weights, caveat=_EMBEDDED)
+    return ratio_estimate("snmips", terms, weights, weights, caveat=EMBEDDED)
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def offcem(log: EmbeddedLog, *, penalty: float = PENALTY, seed: int = 0) -> Esti
     weights = cluster_weights(log.evaluation, log.behaviour, log.clusters, log.actions)
     left = log.rewards - predicted[np.arange(rounds), log.actions]
     terms = weights * left + (log.evaluation * predicted).sum(axis=1)
-    return mean_estimate("offcem", terms, weights, caveat=_LOCAL)
+    return mean_estimate("offcem", terms, weights, caveat=LOCAL)
 
 
 def conjunct_model(
@@ -199,7 +199,7 @@ def conjunct_model(
         [_effects(contexts[train], log.vectors[log.actions[train]]), contexts[train]], axis=1
     )
     rewards = np.asarray(log.rewards[train], np.float64)
-    centred = _less_means(np.column_stack([inside, rewards]), clusters[train])
+    centred = less_means(np.column_stack([inside, rewards]), clusters[train])
     slopes = _ridge(centred[:, :-1], centred[:, -1], penalty)
     size = inside.shape[1] - contexts.shape[1]
     left = rewards - inside[:, :size] @ slopes[:size]
@@ -231,7 +231,7 @@ def _levels(contexts: FloatArray, clusters: IntArray, count: int) -> FloatArray:
     return np.concatenate([np.ones((len(contexts), 1)), contexts, own], axis=1)
 
 
-def _less_means(rows: FloatArray, groups: IntArray) -> FloatArray:
+def less_means(rows: FloatArray, groups: IntArray) -> FloatArray:
     """Return rows less the mean of their group."""
     _, member = np.unique(groups, return_inverse=True)
     sums = np.zeros((int(member.max(initial=0)) + 1, rows.shape[1]))
@@ -245,5 +245,5 @@ def _ridge(inputs: FloatArray, targets: FloatArray, penalty: float) -> FloatArra
     return np.asarray(np.linalg.solve(gram, inputs.T @ targets), np.float64)
 
 
-_EMBEDDED = "it takes the reward to depend on the item's embedding only"
-_LOCAL = "it takes its model to be right about differences inside a cluster"
+EMBEDDED = "it takes the reward to depend on the item's embedding only"
+LOCAL = "it takes its model to be right about differences inside a cluster"

@@ -8,12 +8,14 @@ import typer
 from slategym.cli_common import ImportOption, JsonOption, import_user_code, open_world
 from slategym.cli_log import EpsilonOption, OptionalWorldOption, TemperatureOption, policy_by_name
 from slategym.console import print_json, progress_on_stderr
+from slategym.errors import UsageError
 from slategym.progress import stage
 
 if TYPE_CHECKING:
     from slategym.agents.stochastic import StochasticPolicy
     from slategym.benchmarks.log_judging import Judgement
     from slategym.benchmarks.log_schema import Log
+    from slategym.benchmarks.log_views import LogFeatures
     from slategym.envs.world import World
 
 STAGE = "judge"
@@ -34,7 +36,20 @@ def ope(
     temperature: TemperatureOption = None,
     epsilon: EpsilonOption = None,
     estimators: Annotated[
-        str | None, typer.Option(metavar="A,B,...", help="Estimators; `all`. Default: ten.")
+        str | None, typer.Option(metavar="A,B,...", help="Estimators; `all`. Default: twelve.")
+    ] = None,
+    neural: Annotated[
+        bool,
+        typer.Option("--neural", help="Fit networks too (`fqe_neural`); seconds a policy."),
+    ] = False,
+    wrote: Annotated[
+        str | None,
+        typer.Option(
+            "--wrote",
+            metavar="RUN",
+            help="The agent that wrote the log, if it was one; `mips` and `offcem` ask it again.",
+            show_default=False,
+        ),
     ] = None,
     gamma: Annotated[
         float, typer.Option(help="Discount a step of whole episodes.", min=0.0, max=1.0)
@@ -59,11 +74,12 @@ def ope(
     Example: slategym ope --log logs/a.parquet --world worlds/mine --policy cf-mmr --epsilon 0.2
     """
     import_user_code(imports)
-    from slategym.benchmarks.log_judging import USUAL, check_estimators, judge
+    from slategym.benchmarks.log_judging import NEURAL, check_estimators, judge
     from slategym.benchmarks.log_reader import read_log
-    from slategym.benchmarks.log_views import LogFeatures
 
-    names = USUAL if estimators is None else _names(estimators)
+    names = _names(estimators)
+    if neural and NEURAL not in names:
+        names = (*names, NEURAL)
     check_estimators(names)
     read = read_log(log)
     opened = _world_of(read, world)
@@ -71,7 +87,7 @@ def ope(
     if estimate_propensities:
         read = _estimated(read, opened)
     with progress_on_stderr() as progress, stage(progress, STAGE, len(judged)):
-        known, found = LogFeatures.of(read, opened, seed=seed), []
+        known, found = _known(read, opened, estimators, wrote, seed), []
         for one in judged:
             found.append(judge(known, one, estimators=names, gamma=gamma, seed=seed))
             progress.advance(STAGE)
@@ -103,12 +119,36 @@ def _judged(
     return made
 
 
-def _names(text: str) -> tuple[str, ...]:
-    """Return the estimators that an option names."""
-    from slategym.benchmarks.log_judging import EPISODE_NAMES, SLATE_NAMES
+def _known(
+    log: "Log", world: "World | None", estimators: str | None, wrote: str | None, seed: int
+) -> "LogFeatures":
+    """Return the log with its features.
 
+    Raises:
+        UsageError: an estimator that pools items was named, and they cannot be pooled.
+    """
+    from slategym.benchmarks.log_clusters import CLUSTERED
+    from slategym.benchmarks.log_training import logged_variant
+    from slategym.benchmarks.log_views import LogFeatures
+
+    asked = [name for name in _names(estimators) if name in CLUSTERED]
+    variant = logged_variant(log, world)
+    inside = None if wrote is None else policy_by_name(wrote, variant, world)
+    known = LogFeatures.of(log, world, seed=seed, pooled=bool(asked), wrote=inside)
+    named = asked and estimators is not None and estimators.strip() != "all"
+    if known.unpooled and (named or wrote is not None):
+        raise UsageError(f"{', '.join(CLUSTERED)} cannot be computed: {known.unpooled}")
+    return known
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    """Return the estimators that an option names; `all` are those that take no networks."""
+    from slategym.benchmarks.log_judging import EPISODE_NAMES, NEURAL, SLATE_NAMES, USUAL
+
+    if text is None:
+        return USUAL
     if text.strip() == "all":
-        return (*SLATE_NAMES, *EPISODE_NAMES)
+        return tuple(name for name in (*SLATE_NAMES, *EPISODE_NAMES) if name != NEURAL)
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
