@@ -33,9 +33,10 @@ class Source(Protocol):
 
 
 class Reader(Protocol):
-    """What the buffer asks for the inputs of the slates just chosen."""
+    """What the buffer asks for the inputs of the slates just chosen, and who wants targets."""
 
     inputs: Inputs
+    aux_losses: torch.nn.ModuleDict
 
 
 class Steps(Mapping[str, NDArray[Any]]):
@@ -119,7 +120,7 @@ class AuxRolloutBuffer(DictRolloutBuffer):
         source: the adapter; set before the first ``add``.
         reader: the policy; set before the first ``add``.
         sampled: observations of the minibatch returned last.
-        minibatch: targets of the same rows.
+        minibatch: targets of the same rows; none without auxiliary losses.
         inputs: what the networks read of the same rows.
         bootstrap: ``(N,)`` added once to the rewards of the next ``add``.
     """
@@ -158,7 +159,8 @@ class AuxRolloutBuffer(DictRolloutBuffer):
         """Store one step of all rows, and what the environment said about it."""
         step = self.pos
         self.observations.append(obs)
-        self._targets.append(step_targets(self.source.last_info))
+        if len(self.reader.aux_losses):
+            self._targets.append(step_targets(self.source.last_info))
         parts = vars(self.reader.inputs)
         if self._read is None:
             # Kept from rollout to rollout: new memory costs more than what is written into it.

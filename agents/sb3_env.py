@@ -28,6 +28,8 @@ class SB3VecEnv(VecEnv):
         last_info: the info of the last step, arrays with leading axis B.
         reward_scale: multiplies the rewards handed on; episode returns stay as they are.
         constraint: sees every step and adds its own part to the rewards handed on; None: nothing.
+        brief: whether to leave out the last observation of rows that ended by themselves; nothing
+            is bootstrapped from it. Agents of this project set it, those of others need all.
     """
 
     def __init__(self, venv: VectorEnv) -> None:
@@ -41,6 +43,7 @@ class SB3VecEnv(VecEnv):
         self.last_info: dict[str, Any] = {}
         self.reward_scale = 1.0
         self.constraint: Constraint | None = None
+        self.brief = False
         self._steps = 0
         super().__init__(venv.num_envs, venv.single_observation_space, venv.single_action_space)
         self._nothing: dict[str, Any] = {}
@@ -93,19 +96,19 @@ class SB3VecEnv(VecEnv):
     ) -> None:
         """Give the rows that finished their own info and start their counters anew."""
         now = round(time.monotonic() - self._start, 6)
+        told = (self._return[rows].tolist(), self._length[rows].tolist(), cut[rows].tolist())
+        for row, earned, length, short in zip(rows.tolist(), *told, strict=True):
+            episode = {"r": earned, "l": length, "t": now}
+            infos[row] = {"TimeLimit.truncated": short, "episode": episode}
+        wanted = rows[cut[rows]] if self.brief else rows
         # Whole columns become lists at once: an index per row and entry costs five times that.
         if isinstance(final, dict):
-            columns = zip(*(list(value[rows]) for value in final.values()), strict=True)
+            columns = zip(*(list(value[wanted]) for value in final.values()), strict=True)
             last: list[Any] = [dict(zip(final, parts, strict=True)) for parts in columns]
         else:
-            last = list(final[rows])
-        told = (self._return[rows].tolist(), self._length[rows].tolist(), cut[rows].tolist())
-        for row, seen, earned, length, short in zip(rows.tolist(), last, *told, strict=True):
-            infos[row] = {
-                "terminal_observation": seen,
-                "TimeLimit.truncated": short,
-                "episode": {"r": earned, "l": length, "t": now},
-            }
+            last = list(final[wanted])
+        for row, seen in zip(wanted.tolist(), last, strict=True):
+            infos[row]["terminal_observation"] = seen
         self._finished.append(np.stack([self._return[rows], self._length[rows]]))
         self._return[rows] = 0.0
         self._length[rows] = 0

@@ -152,6 +152,7 @@ class SlateOffPolicy(OffPolicyAlgorithm):
         self.action_space = env.action_space if action_space is None else action_space
         self._setup_model()
         self.replay_buffer.source = cast("SB3VecEnv", env)
+        self._adapter().brief = True
         self.replay_buffer.n_step, self.replay_buffer.gamma = self.return_steps, self.gamma
         self._seed_draws()
 

@@ -92,6 +92,7 @@ class SlateOnPolicy(OnPolicyAlgorithm):
 
     def _setup_model(self) -> None:
         super()._setup_model()
+        self._adapter().brief = True
         self.rollout_buffer.source = self.env
         self.rollout_buffer.reader = self.policy
         self.policy.targets = self.rollout_buffer

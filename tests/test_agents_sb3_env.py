@@ -49,6 +49,29 @@ def test_terminal_observations_are_the_last_of_the_episode_and_not_the_first_of_
     assert seen > 0
 
 
+def test_in_brief_only_rows_cut_by_the_horizon_have_a_last_observation() -> None:
+    env, full = make(horizon=12), make(horizon=12)
+    env.brief = True
+    rng = np.random.default_rng(4)
+    env.reset()
+    full.reset()
+    flags: list[bool] = []
+    for _ in range(14):
+        slates = random_slates(env, rng)
+        *_, done, infos = env.step(slates)
+        *_, whole = full.step(slates)
+        for row in np.flatnonzero(done):
+            info, other = infos[row], dict(whole[row])
+            flags.append(info["TimeLimit.truncated"])
+            assert info["episode"]["r"] == other["episode"]["r"]
+            if not flags[-1]:
+                assert set(info) == {"TimeLimit.truncated", "episode"}
+                continue
+            for name, array in info["terminal_observation"].items():
+                np.testing.assert_array_equal(array, other["terminal_observation"][name])
+    assert set(flags) == {True, False}
+
+
 def test_only_rows_cut_by_the_horizon_are_truncated() -> None:
     env, rng = make(), np.random.default_rng(2)
     env.reset()
