@@ -267,7 +267,9 @@ def _figures(
         },
     }
     makers = [leaderboard, trade_off, learning_by_seed, returning]
-    makers += [survival] if len(results["survival"]) == len(policies) else []
+    stay = results["survival"].values()
+    if len(stay) == len(policies) and any(share[-1] < 1.0 for share in stay):
+        makers.append(survival)
     makers += [exposure] if len(results["lorenz"]) == len(policies) else []
     drawn = []
     for make in makers:

@@ -58,10 +58,9 @@ def run_experiment(
         found.setdefault((task, name), []).append((seed or 0, arrays[cell_key(cell)]))
     with stage(progress, "analyse"):
         results = _scored(experiment, found)
-        for number, (task, table) in enumerate(
-            zip(experiment.tasks, results["tasks"], strict=True)
-        ):
-            write_pictures(task, number, table["examples"], folder)
+        pairs = zip(experiment.tasks, results["tasks"], strict=True)
+        for number, (played, table) in enumerate(pairs):
+            write_pictures(played, number, table["examples"], folder)
     write_json(folder / RESULTS, results)
     write_json(folder / MANIFEST, machine())
     write_json(folder / TIMINGS, _timings(experiment, folder))

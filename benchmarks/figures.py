@@ -206,7 +206,7 @@ def _front(rows: Sequence[dict[str, Any]]) -> list[tuple[float, float]]:
         for row in rows
         if row["kind"] != "reference" or len(rows) == 1
     ]
-    kept = pareto_front(points) if points else []
+    kept: list[bool] = pareto_front(points).tolist() if points else []
     return sorted(point for point, on in zip(points, kept, strict=True) if on)
 
 

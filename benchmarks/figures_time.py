@@ -74,7 +74,7 @@ def learning_by_seed(results: Mapping[str, Any]) -> Made | None:
                 alpha=0.8,
                 label=f"{rows[name]['label']} ({len(runs)} seeds)" if place == 0 else None,
             )
-    for name in ("random", _best_rule(rows, found)):
+    for name in dict.fromkeys(("random", _best_rule(rows, found))):
         if name in rows:
             level = rows[name]["metrics"]["return"]["estimate"]
             axes.axhline(level, color=tint[name], lw=1.2, ls=(0, (4, 2)), label=rows[name]["label"])

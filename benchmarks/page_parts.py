@@ -10,7 +10,7 @@ import jinja2
 
 from slategym.benchmarks.drawing import Drawing
 from slategym.benchmarks.fidelity import fidelity_rows, log_loss_table
-from slategym.benchmarks.metric_list import GROUPS, METRICS
+from slategym.benchmarks.metric_list import GROUPS, METRICS, Metric
 from slategym.benchmarks.sessions import PICTURES
 
 _DYNAMICS = (
@@ -18,6 +18,7 @@ _DYNAMICS = (
 )
 _NO_PROOF = "A higher return in simulation is no proof of a gain with real users."
 _ENDINGS = {"left": "left", "horizon": "the horizon", "": "the record ends"}
+_NARROW = 6  # columns: two tables as narrow as this stand in one
 Interval = Mapping[str, float | None]
 
 
@@ -62,27 +63,39 @@ def metric_tables(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         rows: for each policy ``label``, ``note``, ``look`` (a class of the style) and ``metrics``,
             intervals by key.
     """
-    tables = []
-    for group, title in GROUPS.items():
-        shown = [
+    shown = {
+        group: [
             metric
             for metric in METRICS
             if metric.group == group and any(_known(row["metrics"].get(metric.key)) for row in rows)
         ]
-        if not shown:
-            continue
-        empty: Interval = {"estimate": None, "low": None, "high": None}
-        lines = [
-            {
-                "label": row["label"],
-                "note": row["note"],
-                "look": row["look"],
-                "cells": [cell(row["metrics"].get(m.key, empty), m.digits) for m in shown],
-            }
-            for row in rows
-        ]
-        tables.append({"group": group, "title": title, "metrics": shown, "rows": lines})
-    return tables
+        for group in GROUPS
+    }
+    titles = dict(GROUPS)
+    if len(shown["engagement"]) + len(shown["staying"]) <= _NARROW:
+        shown["staying"] = shown.pop("engagement") + shown["staying"]
+        titles["staying"] = "What users did, and whether they stay"
+    return [
+        {"title": titles[group], "metrics": metrics, "rows": _metric_rows(rows, metrics)}
+        for group, metrics in shown.items()
+        if metrics
+    ]
+
+
+def _metric_rows(
+    rows: Sequence[Mapping[str, Any]], metrics: Sequence[Metric]
+) -> list[dict[str, Any]]:
+    """Return the lines of a table of metrics as text."""
+    empty: Interval = {"estimate": None, "low": None, "high": None}
+    return [
+        {
+            "label": row["label"],
+            "note": row["note"],
+            "look": row["look"],
+            "cells": [cell(row["metrics"].get(m.key, empty), m.digits) for m in metrics],
+        }
+        for row in rows
+    ]
 
 
 def _known(interval: Interval | None) -> bool:
@@ -147,7 +160,7 @@ def _after(told: Mapping[str, Any], step: int) -> str:
     parts = [f"reward {number(told['rewards'][step], 2, signed=True)}"]
     parts += [f"{name} {number(values[step], 2)}" for name, values in told["states"].items()]
     if step + 1 in told["visits"]:
-        parts.append("the visit ends here, what follows is the next one")
+        parts.append("the visit ends here, and the state is what the next one begins with")
     return ", ".join(parts)
 
 
@@ -170,7 +183,7 @@ def world_view(world: Mapping[str, Any], reliability: Drawing | None) -> dict[st
     }
 
 
-def shown_metrics(tables: Sequence[Mapping[str, Any]]) -> list[Any]:
+def shown_metrics(tables: Sequence[Mapping[str, Any]]) -> list[Metric]:
     """Return the metrics of all tables, in the order of their list."""
     keys = {metric.key for table in tables for metric in table["metrics"]}
     return [metric for metric in METRICS if metric.key in keys]

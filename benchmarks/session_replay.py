@@ -18,12 +18,14 @@ IntArray = npt.NDArray[np.integer]
 _STATES = {
     "patience": "patience",
     "satisfaction": "satisfaction",
-    "satiation": "mean satiation",
+    "satiation": "largest satiation",
     "bored": "boring topics",
     "money": "money left",
     "time_budget": "time left",
     "interest": "largest interest",
 }
+# Of a state with a number for each topic, how one number is made.
+_WHOLE = {"bored": np.sum, "interest": np.max, "satiation": np.max}
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def _state(simulation: Any, variant: AnyVariant) -> dict[str, float]:  # noqa: A
     for name, label in _STATES.items():
         if name in hidden and np.size(hidden[name]):
             row = np.atleast_1d(hidden[name][0])
-            whole = {"bored": row.sum(), "interest": row.max()}.get(name, row.mean())
+            whole = _WHOLE.get(name, np.mean)(row)
             told[label] = max(float(whole), 0.0) if name == "patience" else float(whole)
     return told
 

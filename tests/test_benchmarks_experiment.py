@@ -83,6 +83,43 @@ def test_every_contender_has_its_cells_and_a_table_with_both_uncertainties(finis
     assert kale["winner"] != "oracle:optimal"
 
 
+def test_results_hold_what_the_page_shows_beyond_returns(finished: Path) -> None:
+    results = json.loads((finished / "results.json").read_text())
+    films, kale = results["tasks"]
+    names = [row["name"] for row in films["rows"]]
+    assert films["compared"]["names"] == names
+    assert len(films["compared"]["pairs"]) == 3
+    agent = next(row for row in films["rows"] if row["name"] == "agent")
+    for key in ("vendi", "calibration_kl", "stayed", "coverage", "creator_gap"):
+        interval = agent["intervals"][key]
+        assert interval["low"] <= interval["estimate"] <= interval["high"], key
+        assert agent["metrics"][key] == interval["estimate"]
+    for key in ("staying", "exposure"):
+        assert set(films["curves"][key]) == set(names)
+    assert set(films["curves"]["learning"]) == {"agent"}
+    assert [run["seed"] for run in films["curves"]["learning"]["agent"]] == [0, 1]
+    assert films["curves"]["learning"]["agent"][0]["frames"] == [256, 512]
+    assert set(kale["curves"]["learning"]) == {"ppo"}
+    assert kale["curves"]["exposure"] == {}, "documents are drawn anew: there is no catalogue"
+    assert [world["name"] for world in results["worlds"]] == ["tiny-60x40-s0"]
+
+
+def test_examples_are_the_same_user_under_two_contenders_as_they_were_played(
+    finished: Path,
+) -> None:
+    for table in json.loads((finished / "results.json").read_text())["tasks"]:
+        first, second = table["examples"]
+        assert first["name"] == table["winner"]
+        assert "agent" in (row["kind"] for row in table["rows"] if row["name"] == second["name"])
+        assert first["stream"] == second["stream"]
+        assert first["user"] == second["user"]
+        for one in (first, second):
+            assert sum(one["rewards"]) == pytest.approx(one["return"], abs=1e-2)
+            assert len(one["slates"]) == min(4, one["length"])
+            assert all(len(values) == one["length"] for values in one["states"].values())
+    assert set(first["states"]) == {"satisfaction", "time left"}
+
+
 def test_a_finished_experiment_runs_nothing_again(
     finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,7 +201,24 @@ def test_the_page_asks_for_nothing_outside_itself(finished: Path) -> None:
     assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "")
     assert "<script" not in page
     assert "kale" in page
-    assert json.loads((finished / "report.json").read_text())["figures"]
+    named = {one["name"] for one in json.loads((finished / "report.json").read_text())["figures"]}
+    assert named >= {"leaderboard-0", "trade_off-0", "learning-0", "exposure-0", "learning-1"}
+    assert named >= {"states-0-0", "states-0-1", "states-1-0", "states-1-1"}
+    for name in named:
+        assert (finished / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert f'id="{name}-' in page, "each drawing stands in the page, with ids of its own"
+
+
+def test_the_page_tells_who_beats_whom_what_users_saw_and_how_it_was_made(finished: Path) -> None:
+    page = write_experiment_page(finished).read_text()
+    for part in (
+        "Who beats whom", "Row minus column", "and whether they stay", "Vendi score",
+        "Miscalibration, KL", "Creators&#39; exposure gap", "One user, slate by slate",
+        "Then: reward", "Can the simulator be believed?", "Synthetic world", "Python 3.",
+    ):  # fmt: skip
+        assert part in page, part
+    assert "kale" in page[page.index("<h1>") :]
+    assert page.count("the horizon") >= 2
 
 
 def test_another_experiment_is_not_written_into_a_folder(finished: Path, tmp_path: Path) -> None:
