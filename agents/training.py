@@ -183,7 +183,7 @@ class _Trainer:
         self.judges = Judges(world, config)
         seen = config.make_env(self.judges.world, config.num_envs, config.observation, held=False)
         self.env = as_sb3(seen)
-        self.env.reward_scale = config.reward_scale or _automatic_scale(world, config)
+        self.env.reward_scale = config.reward_scale or _automatic_scale(self.judges.world, config)
         self.tables = tables_of(self.env.venv)
         self.model = algorithm(config.algo).from_config(self.env, self.tables, config)
         self.constraint: Constraint | None = None
@@ -273,7 +273,8 @@ class _Trainer:
         if every and iteration % every == 0:
             found = self.model.gradients()
             record["gradient_norms"] = found.norms
-            record[f"cosine_with_{found.reference}"] = found.cosines
+            if found.cosines:
+                record[f"cosine_with_{found.reference}"] = found.cosines
         self._append(record)
 
     def _figures(self) -> dict[str, Any]:

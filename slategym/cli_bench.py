@@ -16,6 +16,8 @@ from slategym.cli_common import (
 from slategym.console import print_json, print_table, progress_on_stderr
 from slategym.errors import UsageError
 
+# Folder inside BENCH: the same policies with the items that the first run held out.
+HELD_OUT = "held-out-items"
 COLUMNS = {
     "clicks": "clicks",
     "minutes": "minutes",
@@ -152,25 +154,29 @@ def _compare(
     if variant is not None:
         check_variant_id(variant)
     opened = open_world(world)
+    from slategym.benchmarks.held_items import held_variant
     from slategym.benchmarks.suite import DEFAULT_POLICIES, run_benchmark
 
     chosen = DEFAULT_POLICIES if policies is None else _names(policies)
+    held = held_variant(run[0]) if run and variant is None else None
+    # What the first run never saw has a table of its own, in a folder inside.
+    tasks = {out: variant} | ({} if held is None else {out / HELD_OUT: held})
+    found = {}
     with progress_on_stderr() as progress:
-        results = run_benchmark(
-            opened,
-            chosen,
-            tuple(run or ()),
-            out,
-            users=users,
-            seeds=range(seeds),
-            variant=variant,
-            progress=progress,
-        )
+        for folder, task in tasks.items():
+            found[folder] = run_benchmark(
+                opened, chosen, tuple(run or ()), folder,
+                users=users, seeds=range(seeds), variant=task, progress=progress,
+            )  # fmt: skip
     if as_json:
-        print_json({"bench": str(out), **results})
-    else:
+        more = {} if held is None else {"held_out_items": found[out / HELD_OUT]}
+        print_json({"bench": str(out), **found[out], **more})
+        return
+    for folder, results in found.items():
+        if folder != out:
+            print("\nOnly items that training held out:")
         print_results(results)
-        print(f"\nResults are in {out}; `slategym report {out}` writes the page.")
+        print(f"\nResults are in {folder}; `slategym report {folder}` writes the page.")
 
 
 def report(

@@ -11,6 +11,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.type_aliases import DictRolloutBufferSamples
 
 from slategym.agents.aux_losses import ItemFeaturesLoss, RatingLoss, make_aux_losses
+from slategym.agents.aux_weights import AuxWeighting
 from slategym.agents.core import Core, join
 from slategym.agents.embeddings import CandidateItems
 from slategym.agents.item_tables import PublicTables
@@ -47,15 +48,23 @@ def make_env(horizon: int = 60) -> SB3VecEnv:
     return as_sb3(venv)
 
 
-def make_model(aux: dict[str, float], horizon: int = 60, kind: type[PPO] = SlatePPO) -> PPO:
+def make_model(
+    aux: dict[str, float],
+    horizon: int = 60,
+    kind: type[PPO] = SlatePPO,
+    weighting: AuxWeighting = "fixed",
+) -> PPO:
     tables = PublicTables.from_world(tiny_world())
-    options = {"policy_kwargs": {"tables": tables, "aux": aux}} | SETTINGS
+    network = {"tables": tables, "aux": aux, "aux_weighting": weighting}
+    options = {"policy_kwargs": network} | SETTINGS
     return kind(SlatePolicy, make_env(horizon), **options)
 
 
-def collected(aux: dict[str, float], horizon: int = 60) -> SlatePPO:
+def collected(
+    aux: dict[str, float], horizon: int = 60, weighting: AuxWeighting = "fixed"
+) -> SlatePPO:
     """A model with one rollout in its buffer, not yet learned from."""
-    model = make_model(aux, horizon)
+    model = make_model(aux, horizon, weighting=weighting)
     model.begin(10_000)
     model.collect_rollouts(model.env, model._callback, model.rollout_buffer, model.n_steps)
     return model
@@ -81,8 +90,9 @@ def test_joining_changes_no_value_and_adds_the_gradient_once() -> None:
     torch.testing.assert_close(weight.grad, 15 + 2 * weight.detach())
 
 
-def test_the_joint_gradient_is_the_sum_of_all_losses() -> None:
-    model = collected(ALL)
+@pytest.mark.parametrize("weighting", ["fixed", "learned"])
+def test_the_joint_gradient_is_the_sum_of_all_losses(weighting: AuxWeighting) -> None:
+    model = collected(ALL, weighting=weighting)
     batch = next(model.rollout_buffer.get(64))
     ppo_loss(model, batch).backward()
     joint = gradients(model)
@@ -90,7 +100,12 @@ def test_the_joint_gradient_is_the_sum_of_all_losses() -> None:
     targets = model.rollout_buffer.minibatch
     model.policy.targets = None  # nothing joins now, and the inputs are read anew
     shown = model.policy.core(batch.observations).shown(batch.actions)
-    extra = model.policy.weighted(model.policy.aux_terms(shown, targets))
+    terms = model.policy.aux_terms(shown, targets)
+    if weighting == "fixed":
+        extra = sum(ALL[name] * loss for name, loss in terms.items())
+    else:  # Kendall et al. 2018
+        spread = model.policy.weigh.log_variance
+        extra = sum(torch.exp(-spread[n]) * loss + spread[n] / 2 for n, loss in terms.items())
     (ppo_loss(model, batch) + extra).backward()
     explicit = gradients(model)
     assert joint.keys() == explicit.keys()

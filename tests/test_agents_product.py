@@ -1,5 +1,6 @@
 """Training as a product: what is watched, when it stops, who judges it, and what bounds it."""
 
+import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -274,6 +275,24 @@ def test_held_out_users_and_items_are_never_met_in_training() -> None:
             assert allowed[observation["candidates"]].all()
             observation, _, _, _, info = venv.step(np.tile(np.arange(5), (venv.num_envs, 1)))
             assert set(info["user"].tolist()) <= users
+
+
+def test_a_benchmark_prints_the_items_that_training_never_showed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = str(tiny_world().save(tmp_path / "world"))
+    made = config(validation_items=0.4, frames=128, evaluations=0)
+    train(world, tmp_path / "run", made)
+    task = ["bench", "--world", world, "--run", str(tmp_path / "run"), "--users", "8", "--json"]
+    assert command([*task, "--out", str(tmp_path / "bench"), "--policies", "random"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    for part in (told, told["held_out_items"]):
+        assert {row["kind"] for row in part["policies"]} == {"agent", "baseline"}
+    whole, held = (
+        {row["kind"]: row["metrics"]["coverage"]["estimate"] for row in part["policies"]}
+        for part in (told, told["held_out_items"])
+    )
+    assert max(held.values()) <= 24 / 60 < whole["baseline"]
 
 
 @pytest.mark.parametrize(
