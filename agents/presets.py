@@ -105,9 +105,15 @@ ALGORITHMS: Mapping[tuple[str, str], Mapping[str, Any]] = {
 }
 """Family and algorithm -> fields that differ from those that describe the task."""
 
+WORLDS: Mapping[str, Mapping[str, Any]] = {
+    # What a slate does to trust, fatigue and moods shows over some twenty slates.
+    "slate_q": {"final_rate": 0.1, "algo_options": {"return_steps": 20, "target": "sarsa"}},
+}
+"""Algorithm -> fields that differ from their defaults on every variant over a world."""
+
 
 def preset(variant: str, algo: str = "ppo") -> dict[str, Any]:
-    """Return the fields of `TrainConfig` that a variant's preset sets; none for worlds.
+    """Return the fields of `TrainConfig` that a variant's preset sets; few for worlds.
 
     Those of the algorithm's learning were tuned for ``ppo``; another algorithm gets what
     describes the task and, where there is one, its entry of `ALGORITHMS`.
@@ -121,7 +127,7 @@ def preset(variant: str, algo: str = "ppo") -> dict[str, Any]:
     """
     task = get_variant(variant)
     if not isinstance(task, ClassicVariant):
-        return {}
+        return dict(WORLDS.get(algo, {}))
     found = {**FAMILIES[task.family], **VARIANTS.get(variant, {})}
     if algo != "ppo":
         found = {

@@ -12,6 +12,8 @@ _PUBLIC = (
     "random", "popularity", "quality", "threshold", "cf-greedy", "cf-mmr", "cf-dpp",
     "cf-calibrated", "cf-rested", "linucb",
 )  # fmt: skip
+# What sees the hidden state: tastes, the best slate for now, and one that plans.
+_SEEING = ("oracle-myopic", "oracle-reward", "oracle-planner")
 _CLASSIC_RULES = {
     "interest_evolution": ("random", "quality", "myopic", "ratio"),
     "interest_exploration": ("random", "quality", "prior", "bayes"),
@@ -76,11 +78,12 @@ def _with_frames(task: Task, frames: int | None) -> Task:
     return replace(task, agents=agents)
 
 
-def _ppo(variant: str, frames: int) -> AgentSpec:
-    """Return PPO with the preset of a variant, evaluations on the way left out."""
+def _agent(variant: str, frames: int, algo: str = "ppo") -> AgentSpec:
+    """Return an agent with the preset of a variant, evaluations on the way left out."""
     from slategym.agents.presets import preset
 
-    return AgentSpec("ppo", {**preset(variant), "frames": frames, "evaluations": 0})
+    settings = {**preset(variant, algo), "algo": algo, "frames": frames, "evaluations": 0}
+    return AgentSpec(algo, settings)
 
 
 def _classic(_: str) -> tuple[Task, ...]:
@@ -94,7 +97,7 @@ def _classic(_: str) -> tuple[Task, ...]:
                 f"slategym/{short}-v0",
                 changes,
                 policies=(*_CLASSIC_RULES[family], best),
-                agents=(_ppo(f"slategym/{short}-v0", CLASSIC_FRAMES),),
+                agents=(_agent(f"slategym/{short}-v0", CLASSIC_FRAMES),),
                 best=best,
                 references=(best,),
             )
@@ -105,23 +108,28 @@ def _classic(_: str) -> tuple[Task, ...]:
 def _world_task(
     name: str, domain: str, world: str, changes: Mapping[str, Any], users: str = "held_out"
 ) -> Task:
-    agent = _ppo(f"slategym/{domain}-v0", WORLD_FRAMES)
+    agent = _agent(f"slategym/{domain}-v0", WORLD_FRAMES)
     control = AgentSpec("supervised", {**agent.settings, **_CONTROL})
     return Task(
         name,
         f"slategym/{domain}-v0",
         changes,
         world,
-        (*_PUBLIC, "oracle-myopic"),
+        (*_PUBLIC, *_SEEING),
         (agent, control),
-        references=("oracle-myopic",),
+        references=_SEEING,
         session_users=users,
     )
 
 
 def _domains(world: str) -> tuple[Task, ...]:
-    """Return every domain as it is."""
-    return tuple(_world_task(name.lower(), name, world, {}) for name in DOMAINS)
+    """Return every domain as it is, with an agent that learns values beside the one of slates."""
+    tasks = []
+    for name in DOMAINS:
+        task = _world_task(name.lower(), name, world, {})
+        values = _agent(task.variant, WORLD_FRAMES, "slate_q")
+        tasks.append(replace(task, agents=(*task.agents, values)))
+    return tuple(tasks)
 
 
 def _cold_start(world: str) -> tuple[Task, ...]:
