@@ -1,5 +1,6 @@
 """One session replayed from its slates alone: what was shown, what came of it, the user's state."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +26,11 @@ _STATES = {
     "interest": "largest interest",
 }
 # Of a state with a number for each topic, how one number is made.
-_WHOLE = {"bored": np.sum, "interest": np.max, "satiation": np.max}
+_WHOLE: dict[str, Callable[[Any], Any]] = {
+    "bored": np.sum,
+    "interest": np.max,
+    "satiation": np.max,
+}
 
 
 @dataclass(frozen=True)
@@ -144,7 +149,7 @@ def _state(simulation: Any, variant: AnyVariant) -> dict[str, float]:  # noqa: A
     for name, label in _STATES.items():
         if name in hidden and np.size(hidden[name]):
             row = np.atleast_1d(hidden[name][0])
-            whole = _WHOLE.get(name, np.mean)(row)
+            whole = _WHOLE[name](row) if name in _WHOLE else row.mean()
             told[label] = max(float(whole), 0.0) if name == "patience" else float(whole)
     return told
 
