@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -220,6 +221,11 @@ class _Seen:
             tally.add("Bernstein", bernstein_interval(one, clusters), truth)
 
 
+def _plain(line: Line) -> dict[str, Any]:
+    """Return a line as JSON; what has no weights has no share of effective units."""
+    return asdict(line) | {"share": line.share if np.isfinite(line.share) else None}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run all settings and print the table."""
     parser = argparse.ArgumentParser(
@@ -249,7 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
             sys.stderr.write(f"{setting.variant}: {time.monotonic() - start:.0f} s\n")
         if given.json is not None:
-            write_json(given.json, {"lines": [asdict(line) for line in lines]})
+            write_json(given.json, {"lines": [_plain(line) for line in lines]})
     except SlateGymError as error:
         sys.stderr.write(f"error: {error}\n")
         raise SystemExit(error.exit_code) from None

@@ -85,7 +85,7 @@ class StudySettings:
     neural: bool = False
     """Whether to fit networks too (``fqe_neural``); seconds for every policy and log."""
     seed: int = 20
-    """Of the first log; truth is measured on users of another seed, the agent trained on a third."""
+    """Of the first log; the truth has users of another seed, the trained agent a log of a third."""
 
 
 @dataclass(frozen=True, eq=False)

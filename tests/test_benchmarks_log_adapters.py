@@ -287,7 +287,7 @@ def test_points_are_answered_by_the_nearest_candidates(log: Log) -> None:
     slates = policy.act(log.observed, np.random.default_rng(0))
     assert slates.shape == (len(log), 3)
     assert (slates[:, 0] == 7).mean() > 0.95  # but for twins among the candidates
-    with pytest.raises(UsageError, match="Known: bc, cql, iql"):
+    with pytest.raises(UsageError, match="Known: bc, cql, discrete-cql, iql"):
         train_d3rlpy(log, world, "dqn")
 
 

@@ -106,7 +106,7 @@ def test_the_study_of_our_own_environments(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = StudySettings(
-        variants=("slategym/World-v0",), log_users=256, train_users=64, step_users=256,
+        variants=("slategym/World-v0",), logs=2, log_users=256, train_users=64, step_users=256,
         return_users=256,
     )  # fmt: skip
     results = run_study(settings, tiny_world())
@@ -118,6 +118,8 @@ def test_the_study_of_our_own_environments(
     assert slate["dm"]["spearman"] > 0.7
     assert slate["dm"]["spearman_low"] <= slate["dm"]["spearman"] <= slate["dm"]["spearman_high"]
     assert slate["dm"]["regret"] < 0.3
+    assert len(slate["dm"]["picks"]) == 2
+    assert one["logs"] == 2
     assert {row["estimator"] for row in one["episode"]} <= {*EPISODE_NAMES, "best verdict"}
     useless = [row["error"] for row in one["verdicts"] if row["verdict"] == "do not use"]
     usable = [row["error"] for row in one["verdicts"] if row["verdict"] == "reliable"]
@@ -126,10 +128,13 @@ def test_the_study_of_our_own_environments(
     monkeypatch.setattr(
         sys, "argv",
         ["offline_study", "--variant", "slategym/World-v0", "--out", str(tmp_path / "s.json")]
+        + ["--logs=1", "--neural"]
         + [f"--{name}-users=32" for name in ("log", "train", "step", "return")],
     )  # fmt: skip
     assert offline_study.main() == 0
-    assert "truth inside interval" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "truth inside interval" in out
+    assert "| fqe_neural |" in out
     assert json.loads((tmp_path / "s.json").read_text())["settings"]["log_users"] == 32
     assert offline_study.main() == 0  # nothing is run again
     assert "..." not in capsys.readouterr().err

@@ -89,6 +89,31 @@ def test_policies_are_judged_from_a_log(tmp_path: Path, capsys: pytest.CaptureFi
     assert "estimated, not logged" in capsys.readouterr().out
 
 
+def test_items_are_pooled_and_networks_fitted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = str(tmp_path / "a.parquet")
+    soft = ["--policy", "cf-greedy", "--temperature", "0.7"]
+    assert run(["log", *soft, "--users", "24", "--out", file]) == 0
+    capsys.readouterr()
+    named = ["--estimators", "mips,offcem", "--neural", "--json"]
+    asked = ["ope", "--log", file, "--policy", "random", *named]
+    assert run(asked) == 0
+    (told,) = json.loads(capsys.readouterr().out)["policies"]
+    assert [row["estimator"] for row in told["slate"]] == ["mips", "offcem"]
+    assert [row["estimator"] for row in told["episode"]] == ["fqe_neural"]
+    assert run([*asked, "--wrote", "popularity"]) == 2
+    assert "mips, snmips, offcem cannot be computed" in capsys.readouterr().err
+    classic = str(tmp_path / "b.parquet")
+    lts = ["--variant", "slategym/LongTermSatisfaction-v0", "--policy", "random"]
+    assert run(["log", *lts, "--users", "8", "--out", classic]) == 0
+    judged = ["ope", "--log", classic, "--policy", "random"]
+    assert run([*judged, "--estimators", "mips"]) == 2
+    assert "a classic has no item vectors" in capsys.readouterr().err
+    assert run(judged) == 0
+    assert "offcem" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "said", "code"),
     [
