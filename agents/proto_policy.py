@@ -221,7 +221,8 @@ class ProtoPolicy(SlatePolicy):
         """Return the pass over the slates of the batch drawn last and its auxiliary losses."""
         # What the memory keeps as candidates are the items shown, in their order.
         core = super().core(memory.sampled, memory.inputs_of(memory.sampled))
-        return core, self.aux_terms(core, memory.minibatch)
+        positions = torch.arange(core.scores.shape[1]).expand(core.scores.shape)
+        return core, self.aux_terms(core.shown(positions), memory.minibatch)
 
     def read(self, obs: Obs, slate: torch.Tensor | None = None) -> Read:
         """Return what is read of observations for the items of slates of positions ``(B, K)``.
