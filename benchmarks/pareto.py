@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slategym.benchmarks.cells import cell_key
-from slategym.benchmarks.drawing import GRID, INK, MUTED, canvas, house_style, place_labels, save
+from slategym.benchmarks.drawing import INK, MUTED, canvas, house_style, place_labels, save
 from slategym.benchmarks.executor import BACKENDS, Arrays, Cell, Executor
 from slategym.envs.classic_variant import ClassicVariant
 from slategym.envs.vector import SlateVectorEnv
@@ -185,18 +185,21 @@ def _draw(result: Mapping[str, Any], folder: Path) -> None:
     grid, points = result["grid"], result["points"]
     with house_style():
         figure, axes = canvas()
-        for point in points:
-            runs = np.asarray(point["runs"])
-            axes.scatter(runs[:, 0], runs[:, 1], s=10, color=GRID, zorder=2)
-        kept = sorted((p["return"], p["signal"]) for p in points if not p["dominated"])
-        axes.plot(*zip(*kept, strict=True), color=INK, zorder=3)
+        runs = np.concatenate([np.asarray(point["runs"]) for point in points])
+        axes.scatter(runs[:, 0], runs[:, 1], s=10, color=MUTED, alpha=0.5, linewidths=0, zorder=2)
+        kept = np.array(sorted((p["return"], p["signal"]) for p in points if not p["dominated"]))
+        axes.plot(kept[:, 0], kept[:, 1], color=INK, zorder=3)
         places = [(point["return"], point["signal"]) for point in points]
         tints = [MUTED if point["dominated"] else INK for point in points]
         axes.scatter(*zip(*places, strict=True), s=28, c=tints, zorder=4)
         axes.set_xlabel("return of held-out users")
         axes.set_ylabel(grid["signal"])
         axes.margins(0.12)
-        place_labels(axes, places, [f"{point['value']:g}" for point in points], tints)
+        # Labels keep clear of single runs and of the line as of points without a label.
+        along = [kept[:-1] + share * np.diff(kept, axis=0) for share in (0.1, 0.2, 0.4, 0.6, 0.8)]
+        clear = [(float(x), float(y)) for x, y in np.concatenate([runs, *along])]
+        texts = [f"{point['value']:g}" for point in points] + [""] * len(clear)
+        place_labels(axes, places + clear, texts, tints + [INK] * len(clear))
         title = f"Return against {grid['signal']}, by {grid['varied']}"
         caption = "Means of seeds; small dots are single runs, grey points are dominated."
         save(figure, folder, "front", title, caption)
