@@ -114,8 +114,8 @@ def _with(base: "TrainConfig", cell: Cell) -> "TrainConfig":
 def dominated(points: FloatArray) -> npt.NDArray[np.bool_]:
     """Return which points ``(n, 2)`` another beats in one and does not lose to in the other."""
     first, second = points[:, None], points[None]
-    better = (second >= first).all(axis=2) & (second > first).any(axis=2)
-    return np.asarray(better.any(axis=1))
+    better = np.all(second >= first, axis=2) & np.any(second > first, axis=2)
+    return np.asarray(np.any(better, axis=1))
 
 
 def hypervolume(points: FloatArray, reference: tuple[float, float] = (0.0, 0.0)) -> float:
@@ -191,7 +191,7 @@ def _draw(result: Mapping[str, Any], folder: Path) -> None:
         axes.plot(kept[:, 0], kept[:, 1], color=INK, zorder=3)
         places = [(point["return"], point["signal"]) for point in points]
         tints = [MUTED if point["dominated"] else INK for point in points]
-        axes.scatter(*zip(*places, strict=True), s=28, c=tints, zorder=4)
+        axes.scatter([x for x, _ in places], [y for _, y in places], s=28, c=tints, zorder=4)
         axes.set_xlabel("return of held-out users")
         axes.set_ylabel(grid["signal"])
         axes.margins(0.12)
