@@ -183,9 +183,15 @@ def judge_probabilities(
 def best_row(rows: Sequence[Row]) -> Row | None:
     """Return the row to go by: of the best verdict there is, the one of the narrowest interval.
 
-    None if every row says "do not use", or there is none.
+    None if every row says "do not use", or there is none. An estimator that pools items only
+    counts where it is reliable: a policy that picks the best items of each cluster is worth more
+    than the clusters, and no interval around MIPS knows.
     """
-    usable = [row for row in rows if row.verdict != "do not use"]
+    usable = [
+        row
+        for row in rows
+        if row.verdict == "reliable" or (row.verdict == "weak" and row.name not in CLUSTERED)
+    ]
     if not usable:
         return None
     return min(usable, key=lambda r: (_ORDER[r.verdict], r.interval.high - r.interval.low))

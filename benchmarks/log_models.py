@@ -155,8 +155,8 @@ class FittedReturn:
     Attributes:
         value: the estimate.
         replicates: the estimate on resampled users ``(R,)``.
-        shown: value of the slate shown at each impression ``(N,)``.
-        policy: value of what the judged policy would show ``(N,)``.
+        shown: value of the slate shown at each impression ``(N,)``, as fitted on other users.
+        policy: value of what the judged policy would show ``(N,)``, likewise.
     """
 
     value: float
@@ -192,8 +192,15 @@ def linear_fqe(
     """
     problem = LinearReturn.of(log, shown, expected, gamma)
     resampled, _ = problem.solve(problem.resamples(replicates, seed))
-    (value,), (weights,) = problem.solve(np.ones((1, len(problem.begun))))
-    return FittedReturn(float(value), resampled, shown @ weights, expected @ weights)
+    (value,), _ = problem.solve(np.ones((1, len(problem.begun))))
+    # Where values correct the terms of other estimators, no user may have been fitted on itself:
+    # residuals would be too small, and intervals too narrow.
+    fold = user_folds(log.user, FOLDS, seed)
+    kept = np.array([np.bincount(problem.user, fold != group) > 0 for group in range(FOLDS)])
+    weights = problem.solve(kept.astype(np.float64))[1][fold]  # (N, Q)
+    return FittedReturn(
+        float(value), resampled, (shown * weights).sum(1), (expected * weights).sum(1)
+    )
 
 
 @dataclass(frozen=True, eq=False)

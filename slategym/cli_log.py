@@ -111,11 +111,14 @@ def policy_by_name(name: str, variant: "AnyVariant", world: "World | None") -> "
     from slategym.agents.policy import POLICIES, for_variant, make_policy
     from slategym.envs.worlds import world_of
 
+    trained = (Path(name) / "agent.json").is_file()
     if world is None:
-        from slategym.agents.classic_rules import make_classic_policy
+        from slategym.agents.classic_rules import CLASSIC_POLICIES, make_classic_policy
 
-        return make_classic_policy(name, cast("ClassicVariant", variant))
-    if name in POLICIES or not (Path(name) / "agent.json").is_file():
+        task = cast("ClassicVariant", variant)
+        if name in CLASSIC_POLICIES[task.family] or not trained:
+            return make_classic_policy(name, task)
+    elif name in POLICIES or not trained:
         known = make_policy(name, world_of(variant, world), variant.slate_size)
         return for_variant(known, variant)
     from slategym.agents.trained import load_agent

@@ -132,3 +132,21 @@ def test_what_cannot_be_judged_is_said(
     assert run(["ope", "--log", file, *arguments]) == code
     assert said in capsys.readouterr().err
     assert run(["ope", "--log", str(tmp_path / "no.parquet"), "--policy", "random"]) == 3
+
+
+@pytest.mark.slow
+def test_an_agent_of_a_classic_writes_logs_and_is_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task, agent = "slategym/LongTermSatisfaction-v0", str(tmp_path / "agent")
+    options = "num_envs=16,n_steps=8,batch_size=64,epochs=1,evaluation_users=8,evaluations=1"
+    trained = ["train", "--env", task, "--algo", "ppo", "-s", options, "--frames", "128"]
+    assert run([*trained, "--out", agent]) == 0
+    file = str(tmp_path / "a.parquet")
+    drawn = ["--policy", agent, "--temperature", "1"]
+    assert run(["log", "--variant", task, *drawn, "--users", "8", "--out", file]) == 0
+    assert read_log(file).info.policies == ("agent, temperature 1",)
+    capsys.readouterr()
+    assert run(["ope", "--log", file, *drawn, "--estimators", "snipw", "--json"]) == 0
+    (told,) = json.loads(capsys.readouterr().out)["policies"]
+    assert told["slate"][0]["mean_weight"] == pytest.approx(1.0)
