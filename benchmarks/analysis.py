@@ -129,18 +129,7 @@ def analyse(world: World, policies: Sequence[PolicyRuns], *, seed: int = 0) -> d
         "paired": paired,
         "against_winner": against,
         **_verdict(winner, against, {one.policy.name: one for one in measured}),
-        "survival": {one.policy.name: still_there(one.sessions["length"]) for one in measured},
-        "returning": {
-            one.policy.name: still_visiting(one.sessions["last_visit"])
-            for one in measured
-            if "last_visit" in one.sessions
-        },
-        "compared": all_pairs(
-            {one.policy.name: float(one.sessions["return"].mean()) for one in measured},
-            {one.policy.name: _replicates(one, bootstrap) for one in measured},
-            bootstrap.groups,
-        ),
-        "lorenz": {one.policy.name: _lorenz(one) for one in measured},
+        **_together(measured, bootstrap),
         "sessions_per_policy": len(first.users),
         "distinct_users": bootstrap.groups,
         "replicates": len(bootstrap.weights),
@@ -252,6 +241,24 @@ def _others(against: Sequence[dict[str, Any]], measured: dict[str, _Measured]) -
 def _listed(names: Sequence[str]) -> str:
     """Return names as "a, b and c"."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _together(measured: Sequence[_Measured], bootstrap: UserBootstrap) -> dict[str, Any]:
+    """Return the curves of all policies, and each policy against each other."""
+    return {
+        "survival": {one.policy.name: still_there(one.sessions["length"]) for one in measured},
+        "returning": {
+            one.policy.name: still_visiting(one.sessions["last_visit"])
+            for one in measured
+            if "last_visit" in one.sessions
+        },
+        "lorenz": {one.policy.name: _lorenz(one) for one in measured},
+        "compared": all_pairs(
+            {one.policy.name: float(one.sessions["return"].mean()) for one in measured},
+            {one.policy.name: _replicates(one, bootstrap) for one in measured},
+            bootstrap.groups,
+        ),
+    }
 
 
 def _replicates(one: _Measured, bootstrap: UserBootstrap) -> FloatArray:

@@ -76,17 +76,7 @@ def render(
     template, style = page_template("report_template.html")
     phrase = {row["name"]: row["phrase"] for row in results["policies"]}
     world = results["world"]
-    notes = [_note(row) for row in results["policies"]]
-    tables = metric_tables(
-        [
-            {
-                **row,
-                "note": note,
-                "look": "first" if row["name"] == results["winner"] else row["kind"],
-            }
-            for row, note in zip(results["policies"], notes, strict=True)
-        ]
-    )
+    tables = _tables(results)
     calibration = next((d for d in drawings if d.name == "reliability"), None)
     return template.render(
         style=style,
@@ -177,6 +167,21 @@ def _ranked_card(results: dict[str, Any], key: str, label: str) -> dict[str, str
         "value": number(own, METRIC[key].digits),
         "label": f"{label}: rank {place} of {len(values)}",
     }
+
+
+def _tables(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the tables of metrics as text."""
+    notes = [_note(row) for row in results["policies"]]
+    return metric_tables(
+        [
+            {
+                **row,
+                "note": note,
+                "look": "first" if row["name"] == results["winner"] else row["kind"],
+            }
+            for row, note in zip(results["policies"], notes, strict=True)
+        ]
+    )
 
 
 def _note(row: dict[str, Any]) -> str:

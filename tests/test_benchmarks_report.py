@@ -16,13 +16,11 @@ from PIL import Image
 from slategym.benchmarks.analysis import PolicyRuns, analyse
 from slategym.benchmarks.drawing import canvas, house_style, place_labels, save
 from slategym.benchmarks.fidelity import fidelity_rows, log_loss_table
-from slategym.benchmarks.figures import exposure, leaderboard, survival, trade_off
-from slategym.benchmarks.figures_time import learning_by_seed, returning, user_states
+from slategym.benchmarks.figures import leaderboard
 from slategym.benchmarks.page_parts import number
 from slategym.benchmarks.report import write_report
 from slategym.benchmarks.rollout import Trajectories
 from slategym.benchmarks.sessions import example_sessions
-from slategym.benchmarks.suite import run_benchmark
 from slategym.envs.tiny import tiny_world
 from slategym.envs.world import World
 from slategym.errors import DataError
@@ -353,49 +351,6 @@ def test_tables_stand_by_purpose_and_leave_out_what_nobody_has(page: str, bench:
     assert "Return time" not in page, "no user returns"
     compared = json.loads((bench / "results.json").read_text())["compared"]
     assert len(compared["pairs"]) == len(_QUALITY) * (len(_QUALITY) - 1) // 2
-
-
-def test_hidden_states_stand_below_the_slates_that_made_them(tmp_path: Path) -> None:
-    results = run_benchmark(
-        tiny_world(), ("random", "cf-greedy"), (), tmp_path, users=16, variant="slategym/Video-v0"
-    )
-    page = write_report(tmp_path).read_text(encoding="utf-8")
-    assert set(results["returning"]) == {"random", "cf-greedy"}
-    for one in results["sessions"]:
-        assert sum(one["told"]["rewards"]) == pytest.approx(one["return"], abs=0.05)
-        assert set(one["told"]["states"]) == {"patience", "satisfaction", "largest satiation"}
-    assert "Then: reward" in page
-    assert "Return time (days)" in page
-    named = {one["name"] for one in json.loads((tmp_path / "report.json").read_text())["figures"]}
-    assert named >= {"returning", "survival", "states-0", "states-3"}
-
-
-def test_no_text_of_a_drawing_is_cut_off(bench: Path) -> None:
-    results = json.loads((bench / "results.json").read_text())
-    days = np.linspace(0, 30, 61).tolist()
-    shares = np.linspace(1, 0, 61).tolist()
-    results["returning"] = {
-        row["name"]: {"days": days, "share": shares} for row in results["policies"]
-    }
-    seeds = [{"seed": s, "frames": [1e4, 2e4], "returns": [1.0, 2.0 + s]} for s in range(3)]
-    results["learning"] = {"my <agent> & co": seeds}
-    told = {
-        "rewards": [0.5] * 90,
-        "states": {name: [0.1] * 90 for name in ("patience", "largest satiation", "boring topics")},
-        "visits": [12, 40],
-    }
-    with house_style():
-        made = [draw(results) for draw in (leaderboard, trade_off, survival, exposure)]
-        made += [returning(results), learning_by_seed(results)]
-        made.append(user_states(told, 4, "states", "#3b82c4"))
-        for one in made:
-            assert one is not None
-            figure = one[0]
-            figure.draw_without_rendering()
-            drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
-            assert min(drawn.x0, drawn.y0) > -0.02, one[1]
-            assert drawn.x1 < width + 0.02, one[1]
-            assert drawn.y1 < height + 0.02, one[1]
 
 
 def test_an_unfinished_folder_is_refused(tmp_path: Path) -> None:
