@@ -151,7 +151,7 @@ def clustered_log(
         unsupported: share of the policy on items that are nowhere in the log.
     """
     taken = np.take_along_axis(clusters.model, log.positions[..., None], 2)[..., 0]
-    weight = np.cumprod(ratio, axis=1)
+    weight: FloatArray = np.asarray(np.cumprod(ratio, axis=1), np.float64)
     return SlateLog(log.reward_slot, weight[:, -1], weight, weight, taken, value, unsupported)
 
 

@@ -245,7 +245,9 @@ class LinearReturn:
         """Return mean returns ``(R,)`` and weights ``(R, Q)`` with users counted ``(R, U)``."""
         width = self.target.shape[1]
         gram = (counts @ self.matrix).reshape(-1, width, width) + RIDGE * np.eye(width)
-        found = np.linalg.solve(gram, (counts @ self.target)[..., None])[..., 0]
+        found: FloatArray = np.asarray(
+            np.linalg.solve(gram, (counts @ self.target)[..., None])[..., 0], np.float64
+        )
         return ((counts @ self.first) * found).sum(1) / (counts @ self.begun), found
 
 

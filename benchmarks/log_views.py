@@ -163,9 +163,8 @@ def views_of(
             f"policy {policy.name!r} sees the hidden state of users, which no log holds; judge it "
             "in simulation: slategym bench."
         )
-    variant = logged_variant(log, known.world)
+    chosen = cast("StochasticPolicy", for_variant(policy, logged_variant(log, known.world)))
     has_positions = not bool(np.isnan(log.logp_position).any())
-    chosen = cast("StochasticPolicy", for_variant(policy, variant))
     asked = _asked(known, chosen, seed, has_positions)
     slot = asked.logp_slot - log.logp_slot
     cascade = np.exp(np.cumsum(slot, axis=1))
