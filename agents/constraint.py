@@ -22,9 +22,9 @@ class Constraint:
     """Maximise the return while a signal's mean per slate stays above a floor.
 
     The reward becomes ``r + lambda (signal - floor)``, and after each rollout
-    ``lambda <- clip(lambda + rate (floor - mean signal), 0, limit)``: projected dual ascent, as in
-    reward constrained policy optimisation (Tessler, Mankowitz and Mannor 2019, eqs. 6 and 10,
-    where the constraint is a ceiling).
+    ``lambda <- clip(lambda + rate (floor - mean signal), 0, limit)``: projected dual ascent and
+    the penalised reward of Tessler, Mankowitz and Mannor 2019 ("Reward constrained policy
+    optimization", where the constraint is a ceiling).
 
     Args:
         signal: what is bounded, per row of a step.
