@@ -1,8 +1,8 @@
 """What training costs beside a bare loop: ``python -m slategym.benchmarks.throughput_agents``.
 
 Run it by hand. Rollouts of all contestants alternate, one of each in turn, so that what else the
-machine does hits all alike. A rate is that of the best rollout; a ratio of two is the median of
-what neighbouring rollouts give.
+machine does hits all alike. A rate is that of the best rollout; a ratio is given twice, of the best
+rollouts and as the median of what neighbouring rollouts give: apart where the machine is busy.
 """
 
 import argparse
@@ -209,13 +209,14 @@ def measure(task: str, rounds: int) -> list[str]:
         cost = f"{1 - with_aux.against(agent):.1%}" if key == "agent+" else ""
         lines.append(
             f"| {task} | {contestant.name} | {losses} | {contestant.rate:,.0f} "
+            f"| {contestant.rate / contestants[peer].rate:.3f} "
             f"| {contestant.against(contestants[peer]):.3f} | {contestant.share:.1%} | {cost} |"
         )
     saved = checkpoint_seconds(model)
     rollout = min(agent.seconds[WARM:]) * none.checkpoint_every
     lines.append(
         f"| {task} | a checkpoint every {none.checkpoint_every} rollouts | none "
-        f"| {1e3 * saved:.1f} ms: {saved / (saved + rollout):.1%} of training | | | |"
+        f"| {1e3 * saved:.1f} ms: {saved / (saved + rollout):.1%} of training | | | | |"
     )
     return lines
 
@@ -233,8 +234,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from slategym.agents.training import private_torch
 
     sys.stdout.write(
-        "| task | loop | auxiliary losses | frames per CPU-second | times bare "
-        "| environment and adapter | cost of the losses |\n" + "|---" * 7 + "|\n"
+        "| task | loop | auxiliary losses | frames per CPU-second | times bare, best | median "
+        "| environment and adapter | cost of the losses |\n" + "|---" * 8 + "|\n"
     )
     with private_torch(1):
         for task in given.task or TASKS:
