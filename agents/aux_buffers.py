@@ -161,7 +161,7 @@ class AuxRolloutBuffer(DictRolloutBuffer):
         self.observations.append(obs)
         if len(self.reader.aux_losses):
             self._targets.append(step_targets(self.source.last_info))
-        parts = vars(self.reader.inputs)
+        parts = {k: part for k, part in vars(self.reader.inputs).items() if part is not None}
         if self._read is None:
             # Kept from rollout to rollout: new memory costs more than what is written into it.
             size = self.buffer_size
@@ -200,7 +200,7 @@ class AuxRolloutBuffer(DictRolloutBuffer):
         row, step = np.divmod(batch_inds, self.buffer_size)
         index = torch.from_numpy(step * self.n_envs + row).to(self.device)
         found = {name: flat.index_select(0, index) for name, flat in self._flat.items()}
-        self.inputs = Inputs(**{name: found[name] for name in vars(self.reader.inputs)})
+        self.inputs = Inputs(**{name: found[name] for name in self._read or ()})
         self.minibatch = Rows(self._told, index)
         self.sampled = Rows(self._seen, index)
         return DictRolloutBufferSamples(

@@ -31,10 +31,15 @@ class History:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the networks read of a batch of observations; it does not depend on their weights."""
+    """What the networks read of a batch of observations; it does not depend on their weights.
+
+    But for the last part: what was predicted when a slate was chosen, kept while learning from
+    it. Anew, the prediction would move the policy while its own gradient is being followed.
+    """
 
     state: torch.Tensor  # (B, S)
     match: torch.Tensor  # (B, C, M)
+    response: torch.Tensor | None = None  # (B, C, 2); None: to be predicted
 
 
 @dataclass(frozen=True)

@@ -294,6 +294,8 @@ def _compact(read: Read) -> Rows:
     """Return what was read as arrays of the smallest sufficient type."""
     rows: Rows = {}
     for name, tensor in vars(read.inputs).items():
+        if tensor is None:
+            continue
         rows[name] = tensor.detach().cpu().numpy().astype(np.float16)
     items = read.items.detach().cpu().numpy()
     rows["items"] = items.astype(np.float32 if items.dtype.kind == "f" else np.int32)

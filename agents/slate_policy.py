@@ -1,6 +1,7 @@
 """The slate policy: one item scorer shared by all candidates, under a Plackett-Luce slate."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Literal, cast
 
 import torch
@@ -157,8 +158,8 @@ class SlatePolicy(ActorCriticPolicy):
             summary.append(pooled)
         value = self.value_net(torch.cat(summary, -1))
         product = items.dot(self.query(hidden)[:, None])[:, 0] / self.embedding**0.5
-        respond, response = self._responder(hidden, items, read.match), None
-        if respond is not None:
+        respond, response = self._responder(hidden, items, read.match), read.response
+        if respond is not None and response is None:
             # Without a gradient: the policy's may weigh the prediction but not bend it.
             with torch.no_grad():
                 response = respond(None)
@@ -235,6 +236,7 @@ class SlatePolicy(ActorCriticPolicy):
         """Return slates ``(B, K)``, values ``(B, 1)`` and log-probabilities ``(B,)``."""
         self.inputs = self.features(obs)
         core = self.core(obs, self.inputs)
+        self.inputs = replace(self.inputs, response=core.response)
         slate = self.slate.proba_distribution(core.scores)
         actions = slate.get_actions(deterministic)
         log_prob = slate.log_prob(actions)
