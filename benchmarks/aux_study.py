@@ -212,8 +212,7 @@ def run_cell(job: tuple[dict[str, Any], str, str]) -> dict[str, Any]:
     """
     cell, world_folder, folder = job
     settings = cell["settings"]
-    task = StudySettings(**settings).task()
-    world = world_of(task, Path(world_folder))
+    world = World.open(Path(world_folder))
     start = time.perf_counter()
     result = _reference(cell, world) if "policy" in cell else _trained(cell, world, Path(folder))
     run: Trajectories = result.pop("run")
@@ -232,8 +231,9 @@ def run_cell(job: tuple[dict[str, Any], str, str]) -> dict[str, Any]:
 
 def _reference(cell: dict[str, Any], world: World) -> dict[str, Any]:
     """Return the sessions of a policy that is not trained."""
-    size = StudySettings(**cell["settings"]).task().slate_size
-    return {"run": _judge(make_policy(cell["policy"], world, size), world, cell["settings"])}
+    task = StudySettings(**cell["settings"]).task()
+    policy = make_policy(cell["policy"], world_of(task, world), task.slate_size)
+    return {"run": _judge(policy, world, cell["settings"])}
 
 
 def _trained(cell: dict[str, Any], world: World, folder: Path) -> dict[str, Any]:
