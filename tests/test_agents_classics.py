@@ -256,9 +256,7 @@ def test_the_command_line_trains_seeds_and_judges_them(
 
 
 def test_in_a_world_too_a_clone_starts_as_its_rule(tmp_path: Path) -> None:
-    options: dict[str, Any] = {
-        "frames": 128, "num_envs": 64, "n_steps": 2, "batch_size": 64, "evaluations": 1,
-    }  # fmt: skip
+    options = {"frames": 128, "num_envs": 64, "n_steps": 2, "batch_size": 64, "evaluations": 1}
     cold = train(tiny_world(), tmp_path / "cold", TrainConfig(**options))
     rule = {"warm_start": "cf-rested", "warm_frames": 8192}
     warm = train(tiny_world(), tmp_path / "warm", TrainConfig(**options, **rule))
@@ -271,6 +269,6 @@ def test_in_a_world_too_a_clone_starts_as_its_rule(tmp_path: Path) -> None:
     for name, why in refused.items():
         with pytest.raises(UsageError, match=why):
             train(tiny_world(), tmp_path / name, TrainConfig(**options, warm_start=name))
+    config = TrainConfig(**options, warm_start="cf-rested", algo="slate_q")
     with pytest.raises(UsageError, match="that is for ppo and a2c"):
-        config = TrainConfig(**options, warm_start="cf-rested", algo="slate_q")
         train(tiny_world(), tmp_path / "q", config)
