@@ -111,6 +111,19 @@ WORLDS: Mapping[str, Mapping[str, Any]] = {
 }
 """Algorithm -> fields that differ from their defaults on every variant over a world."""
 
+# Where a click now is not what pays in the end, a policy that begins as the ranking by clicks
+# must unlearn it first (docs/results.md).
+_FROM_NOTHING = {"response_weight": 0.0}
+PLANNED: Mapping[str, Mapping[str, Any]] = {
+    "slategym/Video-v0": _FROM_NOTHING,
+    "slategym/News-v0": _FROM_NOTHING,
+    "slategym/Shop-v0": _FROM_NOTHING,
+}
+"""Id of a variant over a world -> what its preset for policy gradients changes."""
+
+
+_GRADIENT = ("ppo", "a2c")
+
 
 def preset(variant: str, algo: str = "ppo") -> dict[str, Any]:
     """Return the fields of `TrainConfig` that a variant's preset sets; few for worlds.
@@ -127,7 +140,7 @@ def preset(variant: str, algo: str = "ppo") -> dict[str, Any]:
     """
     task = get_variant(variant)
     if not isinstance(task, ClassicVariant):
-        return dict(WORLDS.get(algo, {}))
+        return {**WORLDS.get(algo, {}), **(PLANNED.get(variant, {}) if algo in _GRADIENT else {})}
     found = {**FAMILIES[task.family], **VARIANTS.get(variant, {})}
     if algo != "ppo":
         found = {

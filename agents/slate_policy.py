@@ -38,9 +38,9 @@ class SlatePolicy(ActorCriticPolicy):
     With trunk output h and item embedding z_i,
     ``score_i = <Q h, z_i> / sqrt(E) + w . match_i + v . response_i``, where match_i are dot
     products between history and candidate (`ObservationFeatures`) and response_i is the
-    predicted click logit and rating, detached. Q and w start at 0, v at (1, 0): the policy begins
-    as one that ranks by predicted clicks, and the policy gradient moves it from there. Started at
-    random and v at 0, it ended lower (docs/results.md). The value is read from
+    predicted click logit and rating, detached. Q and w start at 0, v at (``response_weight``, 0):
+    at 1 the policy begins as one that ranks by predicted clicks, and the policy gradient moves it
+    from there (docs/results.md). The value is read from
     ``[h, mean z]``. ``scorer="joint"`` adds the score of a `JointScorer`. Nothing depends on the
     number of candidates, nor, but for the tables, on the catalogue.
 
@@ -58,6 +58,8 @@ class SlatePolicy(ActorCriticPolicy):
         scorer: "product", or "joint": also score user, item and the other candidates together.
         aux_targets: "true", or "shuffled": every target is that of another row of the minibatch,
             a control for what the losses do apart from what they say.
+        response_weight: v of the predicted click logit at the start. 1: what the supervised
+            control ranks by; 0: nothing, for tasks in which what is clicked now is not what pays.
         **options: further arguments of `ActorCriticPolicy`.
     """
 
@@ -75,6 +77,7 @@ class SlatePolicy(ActorCriticPolicy):
         embedding: int = 32,
         scorer: Scorer = "product",
         aux_targets: AuxTargets = "true",
+        response_weight: float = 1.0,
         **options: Any,  # noqa: ANN401
     ) -> None:
         self.tables = tables
@@ -84,6 +87,7 @@ class SlatePolicy(ActorCriticPolicy):
         self.width, self.embedding = width, embedding
         self.scorer: Scorer = scorer
         self.aux_targets: AuxTargets = aux_targets
+        self.response_weight = response_weight
         if rank_by not in ("policy", "response"):
             raise UsageError(f"rank_by is {rank_by!r}; it must be 'policy' or 'response'.")
         if rank_by == "response" and not self.aux_weights.get(RatingLoss.name):
@@ -130,8 +134,8 @@ class SlatePolicy(ActorCriticPolicy):
             self.response_query = nn.Linear(width, 2 * embedding)
             self.response_user = nn.Linear(width, 2)
             self.response_match = _zeroed(self.features.match_size, 2)
-            # The score begins as the predicted click logit: what the supervised control ranks by.
-            self.response_score = nn.Parameter(torch.tensor([1.0 / DIRECT_GAIN, 0.0]))
+            start = [self.response_weight / DIRECT_GAIN, 0.0]
+            self.response_score = nn.Parameter(torch.tensor(start))
         self.targets: AuxRolloutBuffer | None = None
         self.inputs = Inputs(torch.zeros(0), torch.zeros(0))  # of the last slates chosen
         self._memo: tuple[torch.Tensor, torch.Tensor] | None = None

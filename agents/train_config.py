@@ -50,6 +50,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "gradients_every": (0, 1e6),
     "threads": (1, 1024),
     "aux_final": (0, 1000),
+    "response_weight": (0, 100),
     "floor": (-1e6, 1e6),
     "multiplier_rate": (0, 1e6),
     "multiplier_limit": (0, 1e9),
@@ -145,6 +146,8 @@ class TrainConfig:
     """"shuffled": targets of other rows of the minibatch, a control."""
     rank_by: Literal["policy", "response"] = "policy"
     """"response": rank by the predicted click, no policy gradient (the supervised control)."""
+    response_weight: float = 1.0
+    """Of the predicted click logit in the scores, at the start; see `SlatePolicy`."""
     warm_start: str | None = None
     """A rule of the task to be cloned first; see `slategym.agents.warm_start`."""
     warm_frames: int = 32_768
@@ -272,6 +275,7 @@ class TrainConfig:
             "embedding": self.embedding,
             "scorer": self.scorer,
             "aux_targets": self.aux_targets,
+            "response_weight": self.response_weight,
         }
 
     def to_json(self) -> dict[str, Any]:

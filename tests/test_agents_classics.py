@@ -199,6 +199,8 @@ def test_runs_of_different_tasks_are_not_judged_together(tmp_path: Path) -> None
 
 def test_a_preset_is_taken_where_nothing_else_is_said() -> None:
     assert preset("slategym/World-v0") == {}
+    assert preset("slategym/Video-v0") == {"response_weight": 0.0}
+    assert "response_weight" not in preset("slategym/Video-v0", "slate_q")
     config = preset_config(EVOLUTION, env={"slate_size": 2}, gamma=0.5)
     assert config.task().slate_size == 2
     assert config.gamma == 0.5

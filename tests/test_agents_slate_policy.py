@@ -26,15 +26,19 @@ def world() -> World:
     return tiny_world()
 
 
-def make_policy(world: World, venv: SlateVectorEnv, **options: object) -> SlatePolicy:
+def fresh_policy(world: World, venv: SlateVectorEnv, **options: object) -> SlatePolicy:
     torch.manual_seed(0)
-    policy = SlatePolicy(
+    return SlatePolicy(
         venv.single_observation_space,
         venv.single_action_space,
         lambda _: 1e-3,
         tables=PublicTables.from_world(world),
         **({"aux": ALL} | options),
     )
+
+
+def make_policy(world: World, venv: SlateVectorEnv, **options: object) -> SlatePolicy:
+    policy = fresh_policy(world, venv, **options)
     with torch.no_grad():  # so that every input of the score counts, also those that start at 0
         for parameter in policy.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
@@ -185,6 +189,28 @@ def test_the_supervised_control_ranks_by_predicted_click_and_gets_no_policy_grad
         make_policy(world, venv, rank_by="response", aux={"item_features": 1.0})
     with pytest.raises(UsageError, match="rank_by is 'clicks'"):
         make_policy(world, venv, rank_by="clicks")
+
+
+def test_a_policy_begins_as_the_ranking_by_predicted_clicks_or_as_nothing(world: World) -> None:
+    venv, ids = observe(world, "ids")
+    core = fresh_policy(world, venv).core(ids)
+    torch.testing.assert_close(core.scores, core.response[..., 0])
+    silent = fresh_policy(world, venv, response_weight=0.0).core(ids)
+    assert (silent.scores == 0).all()
+
+
+def test_what_was_predicted_when_a_slate_was_chosen_stays_while_it_is_learned_from(
+    world: World,
+) -> None:
+    venv, ids = observe(world, "ids")
+    policy = make_policy(world, venv)
+    actions, _, before = policy(ids)
+    kept = policy.inputs
+    with torch.no_grad():
+        policy.response_match.weight += 1.0
+    scores = policy.core(ids, kept).scores
+    torch.testing.assert_close(policy.slate.proba_distribution(scores).log_prob(actions), before)
+    assert (policy.core(ids).scores != scores).any(), "the next rollout predicts anew"
 
 
 def test_the_policy_gradient_does_not_bend_the_predicted_response(world: World) -> None:
