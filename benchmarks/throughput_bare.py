@@ -105,6 +105,8 @@ class BarePPO:
             self.start = ended | cut
             kept = {"state": read.state, "match": read.match, "candidates": seen["candidates"]}
             kept |= {"slate": slate, "log_prob": log_prob}
+            if core.response is not None:
+                kept["response"] = core.response
             if len(self.policy.aux_losses):
                 told = step_targets(info)
                 kept |= {f"target_{name}": torch.from_numpy(told[name]) for name in TARGETS}
@@ -154,7 +156,7 @@ class BarePPO:
     def loss(self, rows: Tensors) -> tuple[torch.Tensor, tuple[float, ...]]:
         """Return the loss of a minibatch with its auxiliary losses, and five figures."""
         config, policy = self.config, self.policy
-        core = policy.core(rows, Inputs(rows["state"], rows["match"]))
+        core = policy.core(rows, Inputs(rows["state"], rows["match"], rows.get("response")))
         law = policy.slate.proba_distribution(core.scores)
         log_ratio = law.log_prob(rows["slate"]) - rows["log_prob"]
         ratio = log_ratio.exp()

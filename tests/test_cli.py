@@ -260,7 +260,7 @@ def test_ctrl_c_exits_130_and_says_how_to_go_on(world: Path, tmp_path: Path) -> 
     assert "rollout" in process.stderr.readline()
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=180)
     assert process.returncode == 130
     assert said.splitlines()[-1] == "stopped; the same command resumes"
     assert "Traceback" not in said
